@@ -1,0 +1,1 @@
+"""What this tool needs of an AWS account."""

@@ -1,0 +1,238 @@
+"""What one device receives: key, certificate, CA, config; on disk, durable, private.
+
+<bundles>/ca/                    the fleet CA, made once
+<bundles>/devices/<thing>/       private.pem.key 0600 · certificate.pem.crt 0644 · AmazonRootCA1.pem 0644 ·
+                                 config.json 0640
+<bundles>/.staging/              what a crash left here was never registered, and goes at the next start
+
+A bundle appears by one rename of a directory whose files are already durable, before the first AWS call of its thing,
+and is never changed or replaced afterwards. So after a lost answer "did it arrive?" always has an answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.resources
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from iotctl import clock, files, pki
+from iotctl.errors import Conflict, Error, Integrity, Local
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KEY: Final = "private.pem.key"
+CERTIFICATE: Final = "certificate.pem.crt"
+ROOT_CA: Final = "AmazonRootCA1.pem"
+CONFIG: Final = "config.json"
+
+CA_KEY: Final = "fleet-ca.pem.key"
+CA_CERTIFICATE: Final = "fleet-ca.pem.crt"
+
+_LONGEST_NAME: Final = 200  # bytes of a file name; file systems allow 255
+_RESERVED: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk, as its config and certificate tell it."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    certificate_id: str
+    certificate_pem: str
+
+
+def amazon_root_ca() -> str:
+    """Amazon Root CA 1 (PEM), which signs AWS IoT's ATS endpoints."""
+    return importlib.resources.files("iotctl").joinpath(ROOT_CA).read_text("ascii")
+
+
+def directory_name(thing_name: str) -> str:
+    """The directory of a thing: its name, made safe for every file system; different names, different directories."""
+    safe = thing_name.replace(":", "%3A")
+    if safe.casefold() in _RESERVED:
+        safe += "%"
+    if len(safe) > _LONGEST_NAME:
+        safe = f"{safe[:_LONGEST_NAME]}%{hashlib.sha256(thing_name.encode()).hexdigest()[:16]}"
+    return safe
+
+
+def load(directory: Path) -> Bundle:
+    """Read a bundle and check that it is whole and consistent.
+
+    Raises:
+        Integrity: a file is missing or damaged, or the key is not the certificate's.
+
+    """
+    try:
+        config = json.loads((directory / CONFIG).read_bytes())
+        certificate_pem = (directory / CERTIFICATE).read_bytes()
+        if config["keyFile"] and not pki.key_matches((directory / KEY).read_bytes(), certificate_pem):
+            raise Integrity(f"the key in {directory} is not the key of its certificate", on=config["thingName"])
+        certificate_id = pki.read(certificate_pem).certificate_id
+        if certificate_id != config["certificateId"]:
+            raise Integrity(f"the certificate in {directory} is not the one its config names", on=config["thingName"])
+    except (OSError, ValueError, KeyError, TypeError, Error) as error:
+        if isinstance(error, Integrity):
+            raise
+        raise Integrity(
+            f"the bundle {directory} is damaged: {error}",
+            hint=f"move it away; if its certificate was registered, deactivate it first: {directory}",
+        ) from error
+    return Bundle(directory, config, certificate_id, certificate_pem.decode())
+
+
+def load_ca(bundles: Path) -> pki.Authority:
+    """The fleet CA of a bundles directory, made (once, durably) where there is none.
+
+    Raises:
+        Integrity: it is damaged. Local: it cannot be written.
+
+    """
+    place = bundles / "ca"
+    with files.explained(place):
+        if not place.is_dir():
+            staging = _staging(bundles) / "ca"
+            staging.mkdir(files.PRIVATE_DIRECTORY)
+            authority = pki.Authority.create(f"iotctl fleet CA {clock.now():%Y-%m-%d}")
+            files.write_new(staging / CA_KEY, authority.key_pem())
+            files.write_new(staging / CA_CERTIFICATE, authority.certificate_pem.encode(), 0o644)
+            _publish(bundles, {staging: place})
+        try:
+            return pki.Authority.load((place / CA_KEY).read_bytes(), (place / CA_CERTIFICATE).read_bytes())
+        except FileNotFoundError as error:
+            raise Integrity(f"the fleet CA in {place} is incomplete", hint="restore it from a backup") from error
+
+
+class Publisher:
+    """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[Path, pki.Authority] = {}
+
+    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+        """Make or find the bundle of each.
+
+        Args:
+            batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
+                `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account).
+
+        Returns:
+            Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
+
+        Raises:
+            Local: the disk is full or may not be written to; nothing of the batch was published.
+
+        """
+        answers: list[dict[str, Any] | Error] = []
+        staged: dict[Path, Path] = {}
+        directory = Path(batch[0]["directory"])
+        with files.explained(directory):
+            authority = self._authority(directory)
+            for params in batch:
+                place = directory / "devices" / directory_name(params["thingName"])
+                try:
+                    found = _existing(place, params)
+                    if found is None:
+                        staging = directory / ".staging" / place.name
+                        found = _stage(staging, place, params, authority)
+                        staged[staging] = place
+                except Error as error:
+                    answers.append(error)
+                else:
+                    answers.append(
+                        {
+                            "certificateId": found.certificate_id,
+                            "certificatePem": found.certificate_pem,
+                            "certificateArn": f"{params['certificateArn']}{found.certificate_id}",
+                        }
+                    )
+            if staged:
+                _publish(directory, staged)
+        return answers
+
+    def _authority(self, directory: Path) -> pki.Authority:
+        authority = self._prepared.get(directory)
+        if authority is None:
+            shutil.rmtree(directory / ".staging", ignore_errors=True)
+            _staging(directory)
+            (directory / "devices").mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
+            authority = self._prepared[directory] = load_ca(directory)
+        return authority
+
+
+def _existing(place: Path, params: Mapping[str, Any]) -> Bundle | None:
+    if not place.is_dir():
+        return None
+    found = load(place)
+    named = found.config["thingName"]
+    if named != params["thingName"]:
+        raise Conflict(
+            f"the directory of {params['thingName']} holds the bundle of {named} (a file system that ignores case)",
+            hint="use another --bundles directory for one of the two",
+        )
+    if (
+        found.config["accountId"] != params["config"]["accountId"]
+        or found.config["region"] != params["config"]["region"]
+    ):
+        raise Conflict(
+            f"the bundle in {place} is for account {found.config['accountId']}, region {found.config['region']}",
+            code="OtherAccount",
+            hint="use another --bundles directory for this account",
+        )
+    if params.get("csr") and not pki.csr_matches(params["csr"], found.certificate_pem):
+        raise Conflict(f"the bundle in {place} was made for another key than this row's CSR", code="OtherKey")
+    return found
+
+
+def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki.Authority) -> Bundle:
+    thing_name, days = params["thingName"], params["days"]
+    if params.get("csr"):
+        issued = authority.sign(params["csr"], common_name=thing_name, days=days)
+    else:
+        issued = authority.issue(thing_name, key_type=params["keyType"], days=days)
+    config = {
+        "version": 1,
+        "thingName": thing_name,
+        "certificateId": issued.certificate_id,
+        **params["config"],
+        "keyFile": KEY if issued.private_key_pem else "",
+        "certificateFile": CERTIFICATE,
+        "rootCaFile": ROOT_CA,
+    }
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(files.PRIVATE_DIRECTORY)
+    if issued.private_key_pem:
+        files.write_new(staging / KEY, issued.private_key_pem)
+    files.write_new(staging / CERTIFICATE, issued.certificate_pem.encode(), 0o644)
+    files.write_new(staging / ROOT_CA, params["rootCa"].encode(), 0o644)
+    files.write_new(staging / CONFIG, (json.dumps(config, indent=2) + "\n").encode(), 0o640)
+    return Bundle(place, config, issued.certificate_id, issued.certificate_pem)
+
+
+def _staging(bundles: Path) -> Path:
+    staging = bundles / ".staging"
+    staging.mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
+    return staging
+
+
+def _publish(bundles: Path, staged: Mapping[Path, Path]) -> None:
+    """Make the staged directories durable, then give them their names, then make the names durable."""
+    files.sync_file_system(bundles)
+    for staging, place in staged.items():
+        try:
+            staging.rename(place)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise Local(f"{place} appeared while this run made it", hint="run the same command again") from error
+            raise
+    for parent in {place.parent for place in staged.values()}:
+        files.sync_directory(parent)

@@ -1,0 +1,302 @@
+"""The root: global options in, a Plan, Result or Stream out, one exit code.
+
+Only here are things asked, shown, run and written; so formats, confirmation, dry run, exit codes, progress, partial
+failure and Ctrl-C are solved once, for every command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+import typer.main
+
+from iotctl import errors, files, options, text
+from iotctl.context import Context
+from iotctl.errors import Error, Exit
+from iotctl.output import Output
+from iotctl.result import Column, Failure, Result, Stream
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from iotctl.journal import Outcome
+    from iotctl.plan import Plan
+
+CAPABILITIES: Final = ("onboard", "account", "local")
+
+_UsageError: Final[Any] = typer.BadParameter.__base__
+_ClickError: Final[Any] = _UsageError.__base__
+_FLUSH_EVERY: Final = 100
+_MOST_ERRORS_KEPT: Final = 1000
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    os.umask(0o077)
+    try:
+        chosen, words = options.split(argv)
+    except Error as error:
+        Output(_format_asked(argv)).failure("", (Failure.of(error),), error.exit)
+        return error.exit
+    output = Output(chosen.output, color=not chosen.no_color)
+    command = " ".join(word for word in words[:2] if not word.startswith("-"))
+    with _closed_pipes() as closed:
+        code = _guarded(chosen, words, command, output)
+        sys.stdout.flush()
+    return closed[0] if closed else code
+
+
+def application(words: Sequence[str] = ()) -> typer.Typer:
+    """The command tree: only the capability that was asked for is imported; all of them for the root's help."""
+    root = typer.Typer(
+        help="Fleet management for AWS IoT, and the whole of it on one machine.\n\n"
+        "Try it without an account: iotctl local demo",
+        cls=options.Group,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+    root.callback()(_root)
+    asked = words[0] if words and words[0] in CAPABILITIES else None
+    for name in (asked,) if asked else CAPABILITIES:
+        root.add_typer(importlib.import_module(f"iotctl.{name}.cli").app, name=name)
+    return root
+
+
+def _root() -> None:
+    """Typer runs a lone command without its name unless the root has a callback."""
+
+
+def _guarded(chosen: options.Globals, words: list[str], command: str, output: Output) -> Exit:
+    """Run the command with every error turned into words and a code; the only such place."""
+    _log_to_stderr(chosen)
+    try:
+        context = Context(
+            profile=chosen.profile,
+            region=chosen.region,
+            expect_account=chosen.expect_account,
+            local=chosen.local,
+            words=command,
+        )
+        answer = typer.main.get_command(application(words)).main(
+            args=words, prog_name="iotctl", standalone_mode=False, obj=context
+        )
+        return _finish(answer, context, output, command, ask=not chosen.yes)
+    except errors.BadInput as error:
+        return _fail(output, command, (*tuple(Failure.of(line) for line in error.lines), Failure.of(error)), error.exit)
+    except Error as error:
+        return _fail(output, command, (Failure.of(error),), error.exit)
+    except _ClickError as error:
+        hint = f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "iotctl --help"
+        failure = Failure("Usage", text.sanitize(error.format_message()), hint=hint, exit=Exit.USAGE)
+        return _fail(output, command, (failure,), Exit.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(output, command, (Failure("Interrupted", "interrupted", exit=Exit.INTERRUPTED),), Exit.INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC and not error.filename:
+            failure = Failure("ENOSPC", "cannot write the output: the disk is full", exit=Exit.LOCAL)
+            return _fail(output, command, (failure,), Exit.LOCAL)
+        return _bug(output, command)
+    except Exception:  # noqa: BLE001  the last line of defence: a bug is told as one, without a trace on the terminal
+        return _bug(output, command)
+
+
+def _finish(answer: object, context: Context, output: Output, command: str, *, ask: bool) -> Exit:
+    """Write what the command handed back, or carry it out."""
+    from iotctl.plan import Plan
+
+    if isinstance(answer, Plan):
+        if context.dry_run:
+            output.plan(command, answer)
+            return Exit.OK
+        if ask:
+            _confirm(answer, output)
+        answer = _carry_out(answer, context, output)
+    if isinstance(answer, Result):
+        code = (
+            errors.worst(answer.exit, *(failure.exit for failure in answer.failures))
+            if not _partial(answer)
+            else answer.exit
+        )
+        output.result(command, answer, code)
+        return code
+    if isinstance(answer, Stream):
+        with contextlib.suppress(KeyboardInterrupt):
+            output.stream(command, answer)
+        return Exit.OK
+    return Exit(answer) if isinstance(answer, int) else Exit.OK
+
+
+def _partial(result: Result) -> bool:
+    """In a bulk command the rows' own errors never leak their codes: some failed rows are 3."""
+    return result.exit is not Exit.OK
+
+
+def _confirm(plan: Plan, output: Output) -> None:
+    if not output.interactive:
+        raise errors.Usage(
+            f"this would change something ({plan.summary}), and nobody can be asked here",
+            code="NotConfirmed",
+            hint="add --yes to go ahead, or --dry-run to see what it would do",
+        )
+    output.describe(plan)
+    if not output.ask("Go ahead?"):
+        raise errors.Usage("not confirmed; nothing was done", code="NotConfirmed")
+
+
+def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
+    """Run a plan under its lock and with its journal, showing things as they settle."""
+    from iotctl import bundle, engine
+    from iotctl.journal import Journal
+
+    aws = context.aws
+    directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
+    counts = {"done": 0, "conflict": 0, "failed": 0}
+    kept: list[Failure] = []
+    ended: Error | None = None
+    with files.run_lock(directory / ".lock", plan.command), Journal(directory) as journal:
+        if journal.moved_aside:
+            output.notes([f"the journal was damaged and is now {journal.moved_aside}; a new one was begun"])
+        resumed = journal.begin(plan)
+        world = engine.World(
+            call=aws.call,
+            members=aws.members,
+            effects={"file:PublishBundle": bundle.Publisher()},
+            rates=context.rates,
+            settled=lambda things: journal.settled(plan.run_id, things),
+        )
+        before = journal.count(plan.run_id, "done") if resumed else 0
+        if before:
+            output.notes([f"run {plan.run_id} goes on: {text.count(before, 'thing')} of {len(plan.rows)} done before"])
+        with _interruptible(world.stop) as caught, output.progress(len(plan.rows), plan.command) as advance:
+            waiting: list[Outcome] = []
+            try:
+                for outcome in engine.run(plan, world):
+                    waiting.append(outcome)
+                    if outcome.state in counts:
+                        counts[outcome.state] += 1
+                    if outcome.failure and len(kept) < _MOST_ERRORS_KEPT and outcome.state != "planned":
+                        kept.append(outcome.failure)
+                    if output.streams_rows and outcome.state != "planned":
+                        output.row(_COLUMNS, {"thingName": outcome.thing, "state": outcome.state, **outcome.shown})
+                    if len(waiting) >= _FLUSH_EVERY:
+                        journal.record(plan.run_id, waiting)
+                        waiting.clear()
+                        advance({**counts, "done": counts["done"] + before})
+            except Error as error:
+                ended = error
+            finally:
+                journal.record(plan.run_id, waiting)
+        counts["done"] += before
+        code = _code_of(counts, len(plan.rows), ended, caught)
+        journal.finish(plan.run_id, code)
+    return _summary(plan, counts, kept, ended, code)
+
+
+_COLUMNS: Final = (Column("thingName"), Column("state"), Column("certificateId"))
+
+
+def _code_of(counts: dict[str, int], things: int, ended: Error | None, caught: list[int]) -> Exit:
+    if caught:
+        return Exit(128 + caught[0])
+    if ended is not None:
+        return ended.exit
+    return Exit.OK if counts["done"] == things else Exit.PARTIAL
+
+
+def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Error | None, code: Exit) -> Result:
+    planned = len(plan.rows) - sum(counts.values())
+    told = [f"{number:,} {state}" for state, number in counts.items() if number or state == "done"]
+    told += [f"{planned:,} not tried"] if planned else []
+    notes = [f"{', '.join(told)} of {text.count(len(plan.rows), 'thing')} (run {plan.run_id})"]
+    if code not in {Exit.OK, Exit.BUG}:
+        notes.append("run the same command again: it resumes")
+    if ended is not None:
+        kept.append(Failure.of(ended))
+    data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned, "directory": plan.directory}
+    return Result(data=data, notes=tuple(notes), failures=tuple(kept), exit=code)
+
+
+@contextlib.contextmanager
+def _interruptible(stop: threading.Event) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM let what is in flight finish; a second one ends the process at once, which is as safe."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _closed_pipes() -> Iterator[list[Exit]]:
+    """A reader that went away (`| head`) is no error: the rest is dropped, quietly."""
+    closed: list[Exit] = []
+    try:
+        yield closed
+    except BrokenPipeError:
+        closed.append(Exit.PIPE_CLOSED)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(output: Output, command: str, failures: tuple[Failure, ...], code: Exit) -> Exit:
+    output.failure(command, failures, code)
+    return code
+
+
+def _bug(output: Output, command: str) -> Exit:
+    """Keep the trace for a report, redacted, where only the user reads it."""
+    trace = text.redact(traceback.format_exc())
+    path = files.state_home() / f"crash-{secrets.token_hex(4)}.txt"
+    try:
+        files.private_directory(path.parent)
+        files.replace(path, trace.encode(errors="backslashreplace"))
+        hint = f"report it with {path}"
+    except Error:
+        hint = "run it again with --debug"
+    last = trace.strip().splitlines()[-1]
+    return _fail(output, command, (Failure("Internal", "a bug in iotctl", cause=last, hint=hint),), Exit.BUG)
+
+
+def _log_to_stderr(chosen: options.Globals) -> None:
+    """`--verbose` and `--debug`: words on stderr, redacted; botocore logs secrets, and stays off."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+    handler.addFilter(_redacted)
+    logger = logging.getLogger("iotctl")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if chosen.debug else logging.INFO if chosen.verbose else logging.WARNING)
+
+
+def _redacted(record: logging.LogRecord) -> bool:
+    record.msg = text.sanitize(text.redact(record.getMessage()))
+    record.args = ()
+    return True
+
+
+def _format_asked(argv: Sequence[str]) -> str:
+    """The format to complain in when the options themselves are wrong."""
+    return "json" if {"-o=json", "--output=json", "json"} & set(argv) else "table"

@@ -1,0 +1,115 @@
+"""What a command needs from the world, each part made when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from typing import TYPE_CHECKING
+
+from iotctl import files
+from iotctl.errors import Auth, Local, Usage
+from iotctl.semantics import quotas
+from iotctl.target import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from iotctl.aws import Aws
+    from iotctl.target import Target
+
+PLATFORM_FILE = "platform.json"
+
+
+class Context:
+    """The world of one command.
+
+    Attributes:
+        words: the command as it was typed, without options: "onboard apply".
+        dry_run: show the plan, do nothing.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        expect_account: str | None = None,
+        local: bool = False,
+        words: str = "",
+    ) -> None:
+        self.words = words
+        self.dry_run = False
+        self._profile = profile
+        self._region = region
+        self._expect_account = expect_account
+        self._local = local or _target_variable() == "local"
+
+    @functools.cached_property
+    def aws(self) -> Aws:
+        """The account, or the local platform, that this command acts on; checked against `--expect-account`.
+
+        Raises:
+            Auth: no credentials, or it is another account than the one expected.
+
+        """
+        from iotctl.aws import Aws
+
+        if self._local and self._profile:
+            raise Usage("--profile names an AWS account, --local the local platform: give one of them")
+        aws = Aws(profile=self._profile, region=self._region, platform=self.platform if self._local else None)
+        if self._expect_account and aws.target.account_id != self._expect_account:
+            raise Auth(
+                f"this is {aws.target}, and --expect-account says {self._expect_account}",
+                code="WrongAccount",
+                hint="choose another --profile; nothing was done",
+            )
+        return aws
+
+    @property
+    def target(self) -> Target:
+        """The account and region this command acts on."""
+        return self.aws.target
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Calls per second that are allowed, by operation: AWS's defaults; none on the local platform.
+
+        The local platform throttles only when it is told to, and its refusals pace the run then.
+        """
+        return {} if self.target.kind == "local" else quotas.DEFAULTS
+
+    @functools.cached_property
+    def platform(self) -> Platform:
+        """The local platform, as the file that it keeps while it runs names it.
+
+        Raises:
+            Local: none is running, or its file is damaged.
+
+        """
+        path = self.platform_directory / PLATFORM_FILE
+        try:
+            return Platform.from_json(json.loads(path.read_bytes()))
+        except FileNotFoundError as error:
+            raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach") from error
+        except (OSError, ValueError) as error:
+            raise Local(f"{path} cannot be read", hint="iotctl local reset") from error
+
+    @property
+    def platform_directory(self) -> Path:
+        """Where the local platform keeps its state."""
+        return self.home / "local"
+
+    @property
+    def home(self) -> Path:
+        """The directory of this tool's own state."""
+        return files.state_home()
+
+
+def _target_variable() -> str:
+    value = os.environ.get("IOTCTL_TARGET", "")
+    if value not in {"", "aws", "local"}:
+        raise Usage(f"IOTCTL_TARGET is {value!r}", hint="export IOTCTL_TARGET=local, or =aws")
+    return value

@@ -1,0 +1,429 @@
+"""Carry out a plan: ordered within a thing, parallel across things, paced by quota; and wait for states (tenacity).
+
+Shared steps run first. Then batch by batch: effects on this machine on the caller's thread (signing beside busy
+threads is a hundred times slower), then the AWS steps of each thing on worker threads. A failing thing stops only
+itself. What a run did is told as one Outcome per thing, as it settles; the caller records and shows it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeVar
+
+import tenacity
+
+from iotctl import clock
+from iotctl.errors import (
+    Auth,
+    Conflict,
+    Denied,
+    Error,
+    Exists,
+    Integrity,
+    Interrupted,
+    Local,
+    NotFound,
+    Temporary,
+    Throttled,
+    Timeout,
+)
+from iotctl.journal import Outcome
+from iotctl.plan import Expect, Plan, Row, Step, lookup, resolve
+from iotctl.result import Failure
+
+BATCH: Final = 500
+MOST_WORKERS: Final = 32
+FEWEST_WORKERS: Final = 2
+WAITS: Final = (0.2, 0.6, 1.5, 3.0)
+EQUAL_FAILURES: Final = 20
+DENIALS: Final = 3
+
+Call = Callable[..., dict[str, Any]]
+Effect = Callable[[Sequence[Mapping[str, Any]]], "list[dict[str, Any] | Error]"]
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(slots=True)
+class World:
+    """What a run needs of the world.
+
+    Attributes:
+        call: `call(op, **params)`, one attempt; `iotctl.aws.Aws.call`.
+        members: the parameter names of an operation; `iotctl.aws.Aws.members`.
+        effects: steps that are not AWS operations, by name.
+        rates: calls per second that are allowed, by operation; an operation that is not here is paced by its refusals.
+        settled: which of these things are done already, and are skipped.
+        stop: set to end the run early; what is in flight finishes.
+
+    """
+
+    call: Call
+    members: Callable[[str], frozenset[str]]
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    settled: Callable[[list[str]], frozenset[str]] = lambda _: frozenset()
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def run(plan: Plan, world: World) -> Iterator[Outcome]:
+    """Carry out a plan.
+
+    Yields:
+        One Outcome per thing that was tried, in the order in which they settle.
+
+    Raises:
+        Error: a shared step failed, or something ended the whole run: credentials, the disk, twenty equal failures in
+            a row. What was done until then has been yielded; the rest stays as it was.
+
+    """
+    steps = _Steps(world)
+    shared: dict[str, Any] = {}
+    for step in plan.shared:
+        steps.perform(step, shared)
+    effects = tuple(itertools.takewhile(lambda step: step.op in world.effects, plan.each))
+    breaker = _Breaker()
+    with _Workers(steps, plan.each[len(effects) :], plan, world.stop) as workers:
+        for batch in _batches(plan.rows):
+            if world.stop.is_set():
+                return
+            done = world.settled([row["thingName"] for row in batch])
+            scopes = [{**shared, "row": row} for row in batch if row["thingName"] not in done]
+            ready = []
+            for scope, error in _prepare(effects, scopes, world.effects):
+                if error is None:
+                    ready.append(scope)
+                else:
+                    yield breaker.watch(_outcome(plan, scope, error), error)
+            for scope, error in workers.carry_out(ready):
+                outcome = _outcome(plan, scope, error)
+                yield outcome
+                breaker.watch(outcome, error)
+
+
+def poll(
+    read: Callable[[], _Answer], done: Callable[[_Answer], bool], *, seconds: float, what: str, every: float = 0.5
+) -> _Answer:
+    """Read until it is as it should be; the waits grow from `every` to ten times that.
+
+    Raises:
+        Timeout: it is not so after this many seconds.
+
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda answer: not done(answer)),
+        wait=tenacity.wait_exponential_jitter(initial=every, max=every * 10, jitter=every),
+        stop=tenacity.stop_after_delay(seconds),
+        sleep=clock.sleep,
+    )
+    try:
+        return retrying(read)
+    except tenacity.RetryError as error:
+        raise Timeout(
+            f"{what} did not happen within {seconds:g} s; it may still", hint="run the same command again"
+        ) from error
+
+
+class _Steps:
+    """Performs one step for one thing, with its retries and its idea of success."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
+        self._lock = threading.Lock()
+        self.latency = 0.0
+
+    def perform(self, step: Step, scope: dict[str, Any]) -> None:
+        """Do it, once for each item; the answer goes into the scope under the step's name.
+
+        Raises:
+            Error: it failed, after the retries that make sense for it.
+
+        """
+        for item in _items(step, scope):
+            within = {**scope, "item": item} if step.for_each else scope
+            params = resolve(step.params, within)
+            if step.unless_found and self._found(step, params):
+                continue
+            try:
+                answer = self._call(step.op, params)
+                if step.expect:
+                    _confirm(step, answer, within)
+            except Exists as taken:
+                answer = self._judge(step, params, within, taken)
+            if step.name:
+                scope[step.name] = answer
+
+    def _judge(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any], taken: Exists) -> dict[str, Any]:
+        """The name is taken: success if everything that was expected of it holds."""
+        answer: dict[str, Any] = {}
+        if not step.on_exists:
+            raise taken
+        for expect in step.on_exists:
+            answer = self._read(expect, params, scope)
+            wanted, found = resolve(expect.equals, scope), lookup(expect.path, answer)
+            if not _equal(wanted, found):
+                raise Conflict(
+                    f"{step.op}: it exists, and {expect.path} is {_short(found)}, not {_short(wanted)}",
+                    code="Conflict",
+                    cause=taken.cause,
+                    hint="someone else made it, or the input has changed since: compare, then rename or delete one",
+                )
+        return answer
+
+    def _read(self, expect: Expect, params: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+        op = str(expect.op)
+        shared = {key: value for key, value in params.items() if key in self._world.members(op)}
+        return self._call(op, {**shared, **resolve(expect.params, scope)})
+
+    def _found(self, step: Step, params: Mapping[str, Any]) -> bool:
+        op = str(step.unless_found)
+        try:
+            self._call(
+                op, {key: value for key, value in params.items() if key in self._world.members(op)}, believe=True
+            )
+        except NotFound:
+            return False
+        return True
+
+    def _call(self, op: str, params: Mapping[str, Any], *, believe: bool = False) -> dict[str, Any]:
+        """One operation, paced; a throttle is tried again free of charge, what is temporary a few times.
+
+        A NotFound right after a create is not believed at once either: AWS's registry is eventually consistent.
+        """
+        for wait in (*WAITS, None):
+            try:
+                return self._paced(op, params)
+            except (Temporary, NotFound) as error:
+                if wait is None or (believe and isinstance(error, NotFound)):
+                    raise
+                if self._world.stop.wait(wait):
+                    raise
+        raise AssertionError(op)  # pragma: no cover  the last wait is None, and raises
+
+    def _paced(self, op: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        while True:
+            pacer = self._pacers.get(op)
+            if pacer is not None and self._world.stop.wait(pacer.delay()):
+                raise Interrupted("stopped before the call")
+            started = clock.monotonic()
+            try:
+                answer = self._world.call(op, once=True, **params)
+            except Throttled:
+                with self._lock:
+                    self._pacers.setdefault(op, _Pacer(10.0)).slower()
+                if self._world.stop.is_set():
+                    raise
+                continue
+            taken = clock.monotonic() - started
+            self.latency = taken if not self.latency else 0.95 * self.latency + 0.05 * taken
+            return answer
+
+
+class _Pacer:
+    """Spaces the calls of one operation, `rate` slots a second; refusals make it slower, quiet faster."""
+
+    def __init__(self, rate: float) -> None:
+        self._lock = threading.Lock()
+        self._most = self._rate = rate * 0.995
+        self._next = 0.0
+        self._slowed = 0.0
+
+    def delay(self) -> float:
+        """Take the next slot; the seconds until it comes."""
+        with self._lock:
+            now = clock.monotonic()
+            if self._rate < self._most and now - self._slowed > 3:
+                self._rate = min(self._most, self._rate * 1.04)
+                self._slowed = now - 2
+            slot = max(self._next, now)
+            self._next = slot + 1 / self._rate
+            return slot - now
+
+    def slower(self) -> None:
+        """A throttle: everyone was too fast for the last moment; one step down for all refusals of one round trip."""
+        with self._lock:
+            now = clock.monotonic()
+            if now - self._slowed > 0.6:
+                self._rate = max(0.5, self._rate * 0.8)
+                self._slowed = now
+            self._next = max(self._next, now + 1 / self._rate)
+
+
+class _Workers:
+    """Threads that take things from one queue; as many as the measured latency and the allowed rates need."""
+
+    def __init__(self, steps: _Steps, sequence: Sequence[Step], plan: Plan, stop: threading.Event) -> None:
+        self._steps = steps
+        self._sequence = sequence
+        self._stop = stop
+        self._rate = sum(steps._world.rates.get(op, 0.0) for op in plan.operations())  # noqa: SLF001  one module
+        self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._settled: queue.SimpleQueue[tuple[dict[str, Any], BaseException | None]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_taking()
+        for _thread in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def carry_out(self, scopes: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Error | None]]:
+        """Each thing's steps; things come back as they settle, each with what stopped it."""
+        for scope in scopes:
+            self._waiting.put(scope)
+        for _ in scopes:
+            self._grow()
+            scope, error = self._settled.get()
+            if isinstance(error, Error) or error is None:
+                yield scope, error
+            else:
+                raise error
+
+    def _grow(self) -> None:
+        wanted = math.ceil(self._rate * self._steps.latency * 1.5)
+        while len(self._threads) < min(MOST_WORKERS, max(FEWEST_WORKERS, wanted)):
+            thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (scope := self._waiting.get()) is not None:
+            try:
+                for step in self._sequence:
+                    if self._stop.is_set():
+                        raise Interrupted("stopped before its steps were done")  # noqa: TRY301  one place settles
+                    self._steps.perform(step, scope)
+            except BaseException as error:  # noqa: BLE001  it is raised on the caller's thread
+                self._settled.put((scope, error))
+            else:
+                self._settled.put((scope, None))
+
+    def _stop_taking(self) -> None:
+        try:
+            while True:
+                self._waiting.get_nowait()
+        except queue.Empty:
+            return
+
+
+class _Breaker:
+    """Ends a run that cannot succeed: bad credentials or a full disk at once, equal failures after a few."""
+
+    def __init__(self) -> None:
+        self._code = ""
+        self._count = 0
+
+    def watch(self, outcome: Outcome, error: Error | None) -> Outcome:
+        """Count a settled thing.
+
+        Raises:
+            Error: the run must end.
+
+        """
+        if error is None or isinstance(error, Interrupted):
+            self._count = 0
+            return outcome
+        self._count = self._count + 1 if error.code == self._code else 1
+        self._code = error.code
+        if isinstance(error, Denied):
+            if self._count >= DENIALS:
+                raise error
+        elif isinstance(error, Auth | Local):
+            raise error
+        elif self._count >= EQUAL_FAILURES and not isinstance(error, Conflict):
+            raise type(error)(
+                f"{self._count} things in a row failed alike; the last: {error.message}",
+                code=error.code,
+                cause=error.cause,
+                hint=error.hint or "mend the cause, then run the same command again; it resumes",
+            )
+        return outcome
+
+
+def _prepare(
+    effects: Sequence[Step], scopes: list[dict[str, Any]], known: Mapping[str, Effect]
+) -> Iterator[tuple[dict[str, Any], Error | None]]:
+    """Run the leading effects on a whole batch of things at once."""
+    failed: list[tuple[dict[str, Any], Error]] = []
+    for step in effects:
+        if not scopes:
+            break
+        answers = known[step.op]([resolve(step.params, scope) for scope in scopes])
+        good = []
+        for scope, answer in zip(scopes, answers, strict=True):
+            if isinstance(answer, Error):
+                failed.append((scope, answer))
+            else:
+                scope[step.name] = answer
+                good.append(scope)
+        scopes = good
+    yield from failed
+    for scope in scopes:
+        yield scope, None
+
+
+def _outcome(plan: Plan, scope: Mapping[str, Any], error: Error | None) -> Outcome:
+    row: Row = scope["row"]
+    shown = {key: value for key, value in resolve(plan.shows, scope).items() if value}
+    if error is None:
+        return Outcome(row["thingName"], row.get("line", 0), "done", shown)
+    state = "planned" if isinstance(error, Interrupted) else "conflict" if isinstance(error, Conflict) else "failed"
+    return Outcome(row["thingName"], row.get("line", 0), state, shown, Failure.of(error, on=row["thingName"]))
+
+
+def _items(step: Step, scope: Mapping[str, Any]) -> Sequence[Any]:
+    if step.for_each is None:
+        return (None,)
+    value = resolve(step.for_each, scope)
+    if value is None or value in ({}, "", []):
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _confirm(step: Step, answer: Mapping[str, Any], scope: Mapping[str, Any]) -> None:
+    expect = step.expect
+    assert expect is not None
+    wanted, found = resolve(expect.equals, scope), lookup(expect.path, answer)
+    if found is None:
+        raise Temporary(
+            f"{step.op} answered without {expect.path}", code="NoUsableAnswer", hint="is a proxy in between?"
+        )
+    if not _equal(wanted, found):
+        raise Integrity(f"{step.op} answered {expect.path} {_short(found)}, not {_short(wanted)}")
+
+
+def _equal(wanted: Any, found: Any) -> bool:  # noqa: ANN401  JSON values
+    """Whether what was found is what was declared: objects by the keys that were named, JSON texts as JSON."""
+    if wanted is None:
+        return True
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(_equal(value, found.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, str) and isinstance(found, str) and wanted != found:
+        try:
+            return bool(json.loads(wanted) == json.loads(found))
+        except ValueError:
+            return False
+    return bool(wanted == found)
+
+
+def _short(value: Any) -> str:  # noqa: ANN401  a JSON value
+    if value is None:
+        return "absent"
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    waiting = iter(rows)
+    while batch := list(itertools.islice(waiting, BATCH)):
+        yield batch

@@ -1,0 +1,241 @@
+"""onboard: check · plan · apply · status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iotctl import options
+from iotctl.errors import Exit, NotFound, Usage
+from iotctl.options import Ctx
+from iotctl.plan import Plan
+from iotctl.result import Column, Result, Table
+
+if TYPE_CHECKING:
+    from iotctl.context import Context
+    from iotctl.onboard.fleet import Fleet
+
+app = options.capability("onboard", "A CSV becomes registered things, each with its own key and certificate.")
+
+FleetFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="The fleet file (CSV with a header), or - for standard input.")
+]
+BundlesDir = Annotated[
+    Path | None, typer.Option("--bundles", metavar="DIR", help="Where the devices' bundles go (default: <FILE>-fleet).")
+]
+Policy = Annotated[
+    str,
+    typer.Option(
+        "--policy", metavar="NAME|FILE", help="For rows that name none: a template that ships, a file, a policy."
+    ),
+]
+Delimiter = Annotated[str, typer.Option("--delimiter", metavar="CHAR", help="Between the cells (TAB for a tab).")]
+Renamed = Annotated[
+    list[str] | None, typer.Option("--map", metavar="THEIRS=OURS", help="The file's own name for one of our columns.")
+]
+KeyType = Annotated[str, typer.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")]
+Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
+
+
+@options.command(app, example="iotctl onboard check fleet.csv")
+def check(file: FleetFile, policy: Policy = "thing", delimiter: Delimiter = ",", renamed: Renamed = None) -> Result:
+    """Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once."""
+    rows = _read(file, policy, delimiter, renamed)
+    data = {
+        "file": rows.source,
+        "things": len(rows),
+        "thingTypes": dict(rows.thing_types),
+        "thingGroups": dict(rows.thing_groups),
+        "billingGroups": dict(rows.billing_groups),
+        "policies": dict(rows.policies),
+        "initialShadows": rows.shadows,
+        "warnings": rows.warnings,
+    }
+    table = Table(
+        (Column("kind", "KIND"), Column("name", "NAME"), Column("things", "THINGS")),
+        [
+            {"kind": kind, "name": name, "things": number}
+            for kind, found in (
+                ("thing type", rows.thing_types),
+                ("thing group", rows.thing_groups),
+                ("billing group", rows.billing_groups),
+                ("policy", rows.policies),
+            )
+            for name, number in sorted(found.items())
+        ],
+    )
+    return Result(data, table, notes=(*rows.warnings, f"{rows.source} is good: {len(rows):,} things"))
+
+
+@options.command(
+    app,
+    example="iotctl onboard plan fleet.csv\niotctl onboard plan fleet.csv -o json",
+    exits=(Exit.AUTH, Exit.CONFLICT),
+)
+def plan(
+    ctx: Ctx,
+    file: FleetFile,
+    bundles: BundlesDir = None,
+    policy: Policy = "thing",
+    delimiter: Delimiter = ",",
+    renamed: Renamed = None,
+    key_type: KeyType = "ec-p256",
+    days: Days = 3650,
+) -> Result:
+    """Show, thing by thing, what apply would do and why; read-only."""
+    from iotctl.onboard import observe
+
+    rows = _read(file, policy, delimiter, renamed)
+    directory = _directory(file, bundles)
+    planned = _plan(ctx.obj, rows, directory, policy, key_type, days)
+    found = [
+        {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
+        for finding in observe.things(ctx.obj.aws, rows, directory)
+    ]
+    actions = Counter(row["action"] for row in found)
+    seconds, binding = planned.duration()
+    notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
+    notes += [f"shared, to be made: {step.op} {next(iter(step.params.values()))}" for step in planned.shared]
+    if binding and planned.target.kind != "local":
+        notes.append(f"at AWS's default quotas apply takes at least {seconds:,.0f} s; {binding} binds")
+    notes.append(f"IAM actions: {' '.join(planned.iam_actions())}")
+    return Result(
+        {**planned.to_json(), "actions": dict(actions), "rows": found},
+        Table(
+            (Column("thingName", "THING"), Column("action", "ACTION"), Column("line", "LINE"), Column("why", "WHY")),
+            found,
+        ),
+        notes=tuple(notes),
+        exit=Exit.CONFLICT if actions["conflict"] else Exit.OK,
+    )
+
+
+@options.change(
+    app,
+    example="iotctl onboard apply fleet.csv\niotctl onboard apply fleet.csv --bundles out --yes -o json",
+    exits=(Exit.CONFLICT, Exit.LOCAL),
+)
+def apply(
+    ctx: Ctx,
+    file: FleetFile,
+    bundles: BundlesDir = None,
+    policy: Policy = "thing",
+    delimiter: Delimiter = ",",
+    renamed: Renamed = None,
+    key_type: KeyType = "ec-p256",
+    days: Days = 3650,
+) -> Plan:
+    """Register every thing of a fleet file. Running it again resumes; nothing is ever made twice."""
+    rows = _read(file, policy, delimiter, renamed)
+    return _plan(ctx.obj, rows, _directory(file, bundles), policy, key_type, days)
+
+
+@options.command(
+    app,
+    example="iotctl onboard status --bundles fleet-fleet\niotctl onboard status 9ac31e04f2b1 --bundles fleet-fleet",
+    exits=(Exit.PARTIAL, Exit.NOT_FOUND),
+)
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run id, for its things one by one.")] = None,
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", metavar="DIR", help="The bundles of the onboarding.")
+    ] = None,
+) -> Result:
+    """What the runs on a bundles directory did: counts, or thing by thing."""
+    from iotctl.journal import FILE_NAME, Journal
+
+    directory = bundles or _only_fleet(Path.cwd())
+    if not (directory / FILE_NAME).is_file():
+        raise NotFound(f"{directory} holds no journal", hint="iotctl onboard apply FILE --bundles DIR makes one")
+    with Journal(directory) as journal:
+        runs = journal.runs()
+        if run is None:
+            return _runs(runs)
+        chosen = next((each for each in runs if each.run_id == run), None)
+        if chosen is None:
+            known = ", ".join(each.run_id for each in runs)
+            raise NotFound(f"there is no run {run!r} in {directory}", hint=f"known: {known}")
+        rows = list(journal.rows(run))
+    columns = tuple(Column(key, key.upper()) for key in ("thingName", "state", "line", "certificateId", "message"))
+    return Result(
+        {"runId": run, **chosen.counts, "rows": rows},
+        Table(columns, rows),
+        exit=Exit.OK if chosen.counts.get("done", 0) == chosen.things else Exit.PARTIAL,
+    )
+
+
+def _runs(runs: list[Any]) -> Result:
+    rows = [
+        {
+            "runId": run.run_id,
+            "started": run.started,
+            "ended": run.ended,
+            "things": run.things,
+            "done": run.counts.get("done", 0),
+            "conflict": run.counts.get("conflict", 0),
+            "failed": run.counts.get("failed", 0),
+            "planned": run.counts["planned"],
+            "accountId": run.target["accountId"],
+            "region": run.target["region"],
+        }
+        for run in runs
+    ]
+    columns = tuple(
+        Column(key, key.upper())
+        for key in ("runId", "started", "things", "done", "conflict", "failed", "planned", "accountId")
+    )
+    return Result({"runs": rows}, Table(columns, rows))
+
+
+def _plan(context: Context, rows: Fleet, directory: Path, policy: str, key_type: str, days: int) -> Plan:
+    from iotctl import files
+    from iotctl.onboard import observe
+    from iotctl.onboard import plan as planning
+
+    if rows.alike() and files.ignores_case(directory):
+        one, other = rows.alike()[0]
+        raise Usage(f"{one} and {other} would be one directory: the file system of {directory} ignores case")
+    _check_key_type(key_type)
+    place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
+    missing = observe.shared(context.aws, rows, [policy])
+    return planning.onboarding(rows, missing, place, planning.Keys(key_type, days))
+
+
+def _read(file: str, policy: str, delimiter: str, renamed: list[str] | None) -> Fleet:
+    from iotctl import pki
+    from iotctl.onboard import fleet, observe
+
+    given = "\t" if delimiter.upper() == "TAB" else delimiter
+    if len(given) != 1:
+        raise Usage(f"--delimiter takes one character, not {delimiter!r}")
+    pairs = [pair.partition("=") for pair in renamed or []]
+    if bad := next((pair for pair in pairs if not (pair[0] and pair[2])), None):
+        raise Usage(f"--map takes THEIRS=OURS, not {''.join(bad)!r}", hint=f"--map serial={fleet.THING_NAME}")
+    mapping = {theirs: ours for theirs, _, ours in pairs}
+    return fleet.read(file, fleet.Reading(policy, observe.policy_name, pki.check_csr, given, mapping))
+
+
+def _check_key_type(key_type: str) -> None:
+    from iotctl import pki, text
+
+    if key_type not in pki.KEY_TYPES:
+        meant = text.nearest(key_type, pki.KEY_TYPES) or pki.KEY_TYPES[0]
+        raise Usage(f"unknown key type {key_type!r}", hint=f"--key-type {meant}; one of {', '.join(pki.KEY_TYPES)}")
+
+
+def _directory(file: str, bundles: Path | None) -> Path:
+    if bundles is not None:
+        return bundles
+    if file == "-":
+        raise Usage("the rows come from standard input: say where the bundles go", hint="--bundles DIR")
+    return Path(f"{Path(file).stem}-fleet")
+
+
+def _only_fleet(here: Path) -> Path:
+    found = sorted(here.glob("*-fleet"))
+    if len(found) == 1:
+        return found[0]
+    raise Usage("which bundles directory?", hint=f"--bundles {found[0].name if found else 'DIR'}")

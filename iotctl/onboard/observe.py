@@ -1,0 +1,192 @@
+"""Read-only: what AWS holds of a fleet. What its rows share, and, thing by thing, what onboarding would meet."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from iotctl import bundle, templates, text
+from iotctl.errors import BadInput, Conflict, Error, NotFound, Usage
+from iotctl.onboard.plan import CLAIM, Missing, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from iotctl.aws import Aws
+    from iotctl.onboard.fleet import Fleet
+    from iotctl.target import Platform
+
+POLICY_PREFIX: Final = "iotctl-"
+_READERS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What onboarding would meet for one thing.
+
+    Attributes:
+        action: create, same, adopt (it exists without a claim) or conflict.
+        why: the reason, for a person.
+
+    """
+
+    thing_name: str
+    line: int
+    action: str
+    why: str
+
+
+def policy_name(given: str) -> str:
+    """The name in the account of what `--policy` or a policy cell says: a template that ships, a file, or a policy."""
+    if given in templates.names("policies"):
+        return f"{POLICY_PREFIX}{given}"
+    if _is_file(given):
+        return Path(given).name.removesuffix(".j2").removesuffix(".json")
+    return given
+
+
+def shared(aws: Aws, fleet: Fleet, policies: Iterable[str]) -> Missing:
+    """What the rows share and the account does not have.
+
+    Args:
+        aws: the account.
+        fleet: the rows.
+        policies: what `--policy` and the policy cells may say besides the names of policies: templates, files.
+
+    Raises:
+        Conflict: a policy exists with another document than the template or file.
+        NotFound: a row names a policy that does not exist, and is neither template nor file.
+        BadInput: rows name two groups of one hierarchy.
+
+    """
+    documents = dict(_documents(aws, fleet, policies))
+    groups = {name: _ask(aws, "iot:DescribeThingGroup", thingGroupName=name) for name in sorted(fleet.thing_groups)}
+    _refuse_two_of_a_hierarchy(fleet, groups)
+    return Missing(
+        thing_types=[
+            name for name in sorted(fleet.thing_types) if not _ask(aws, "iot:DescribeThingType", thingTypeName=name)
+        ],
+        thing_groups=[name for name, found in groups.items() if not found],
+        billing_groups=[
+            name
+            for name in sorted(fleet.billing_groups)
+            if not _ask(aws, "iot:DescribeBillingGroup", billingGroupName=name)
+        ],
+        policies=documents,
+    )
+
+
+def place(aws: Aws, directory: Path, platform: Platform | None) -> Place:
+    """Where the things are registered: the account, and the endpoint that their bundles name."""
+    endpoint = aws.call("iot:DescribeEndpoint", endpointType="iot:Data-ATS")["endpointAddress"]
+    target = aws.target
+    config = {**target.to_json(), "endpoint": endpoint, "mqttPort": 8883, "httpsPort": 8443}
+    root_ca = bundle.amazon_root_ca()
+    if platform is not None:
+        config |= {"mqttPort": platform.mqtt_port, "httpsPort": platform.https_port}
+        root_ca = Path(platform.ca_file).read_text("ascii")
+    return Place(target, str(directory.absolute()), config, root_ca)
+
+
+def things(aws: Aws, fleet: Fleet, directory: Path) -> Iterator[Finding]:
+    """What onboarding would meet, thing by thing: one read for each, many at a time, in the order of the file."""
+
+    def find(row: Mapping[str, Any]) -> Finding:
+        return _judge(row, _ask(aws, "iot:DescribeThing", thingName=row["thingName"]), directory)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from pool.map(find, fleet)
+
+
+def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path) -> Finding:
+    def finding(action: str, why: str) -> Finding:
+        return Finding(row["thingName"], row["line"], action, why)
+
+    ours = _certificate_id(directory, row["thingName"])
+    if not thing:
+        return finding("create", "it does not exist" + ("; its bundle is on disk" if ours else ""))
+    attributes = thing.get("attributes", {})
+    claim = attributes.get(CLAIM)
+    if not claim:
+        return finding("conflict", "it exists, and iotctl did not make it")
+    if claim != ours:
+        return finding("conflict", f"it exists with another certificate ({claim[:12]}…) than this directory has")
+    if row["thingType"] and thing.get("thingTypeName") != row["thingType"]:
+        return finding("conflict", f"its thing type is {thing.get('thingTypeName') or 'none'}, not {row['thingType']}")
+    for name, value in row["attributes"].items():
+        if attributes.get(name) != value:
+            return finding("conflict", f"its attribute {name} is {attributes.get(name) or 'absent'}, not {value}")
+    return finding("same", "it is there, with the certificate of its bundle")
+
+
+def _certificate_id(directory: Path, thing_name: str) -> str:
+    """The id that the thing's bundle holds; empty where there is none to read. `apply` is who checks it whole."""
+    try:
+        config = json.loads((directory / "devices" / bundle.directory_name(thing_name) / bundle.CONFIG).read_bytes())
+        return str(config["certificateId"]) if config["thingName"] == thing_name else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _documents(aws: Aws, fleet: Fleet, given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The policies that the rows need and the account lacks, as (name, document)."""
+    target = aws.target
+    values = {"partition": target.partition, "region": target.region, "account": target.account_id}
+    sources = {policy_name(source): source for source in (*templates.names("policies"), *given)}
+    for name in sorted(fleet.policies):
+        source = sources.get(name, name)
+        found = _ask(aws, "iot:GetPolicy", policyName=name)
+        if _is_file(source):
+            document = templates.render_file(Path(source), **values)
+        elif source in templates.names("policies"):
+            document = templates.render_json("policies", source, **values)
+        elif found:
+            continue
+        else:
+            known = ", ".join(templates.names("policies"))
+            raise NotFound(f"there is no policy {name!r} in {target}", hint=f"create it, or use a template: {known}")
+        if not found:
+            yield name, json.dumps(document)
+        elif json.loads(found["policyDocument"]) != document:
+            raise Conflict(
+                f"the policy {name} exists in {target} with another document than {source} renders to",
+                hint=f"compare: aws iot get-policy --policy-name {name}; then rename one, or name the policy itself",
+            )
+
+
+def _refuse_two_of_a_hierarchy(fleet: Fleet, groups: Mapping[str, Mapping[str, Any]]) -> None:
+    """A thing may be in one group of a hierarchy only: AWS refuses the second, so the file is refused before."""
+    families: dict[str, list[str]] = {}
+    for name, found in groups.items():
+        ancestors = found.get("thingGroupMetadata", {}).get("rootToParentThingGroups", [])
+        families.setdefault(ancestors[0]["groupName"] if ancestors else name, []).append(name)
+    faults: list[Error] = [
+        Usage(
+            f"{fleet.source}:{line}: the thing groups {' and '.join(named)} are in one hierarchy (of {root})",
+            code="Hierarchy",
+            on=f"{fleet.source}:{line}",
+        )
+        for root, members in families.items()
+        if len(members) > 1
+        for line, named in fleet.lines_with_groups(members)
+    ]
+    if faults:
+        shown = text.count(len(faults), "line")
+        raise BadInput(
+            f"{fleet.source}: {shown} with two thing groups of one hierarchy; nothing was changed", tuple(faults)
+        )
+
+
+def _ask(aws: Aws, op: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's own shapes
+    """What is there, or nothing."""
+    try:
+        return aws.call(op, **params)
+    except NotFound:
+        return {}
+
+
+def _is_file(given: str) -> bool:
+    return given.endswith((".json", ".json.j2"))

@@ -1,0 +1,227 @@
+"""The only writer: table, TSV, JSON, quiet; stdout carries data, stderr words.
+
+On a terminal a table is aligned and headed; in a pipe the same columns are tab-separated, headless, untruncated. `json`
+is one envelope for a finite answer, JSON lines for a stream. Everything that others wrote is sanitised on its way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from iotctl.errors import Exit
+from iotctl.text import count, redact, sanitize
+
+if TYPE_CHECKING:
+    from iotctl.plan import Plan
+    from iotctl.result import Column, Failure, Result, Stream, Table
+
+ENVELOPE_VERSION: Final = 1
+_MOST_FAILURES_SHOWN: Final = 20
+
+
+class Output:
+    """Writes what a command hands back, in one format, to one pair of streams."""
+
+    def __init__(
+        self, form: str = "table", *, color: bool = True, stdout: TextIO | None = None, stderr: TextIO | None = None
+    ) -> None:
+        self.form = form
+        self._out = stdout or sys.stdout
+        self._err = stderr or sys.stderr
+        self._color = color and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked: input and words both on a terminal."""
+        return sys.stdin is not None and sys.stdin.isatty() and self._err.isatty()
+
+    def result(self, command: str, result: Result, code: Exit) -> None:
+        """Write a finite answer."""
+        if self.form == "json":
+            self._envelope(command, result.data, result.failures, code)
+        elif self.form == "quiet" and result.table is not None:
+            self._ids(result.table)
+        elif result.text is not None:
+            self._write(result.text if result.text.endswith("\n") or not result.text else f"{result.text}\n")
+        elif result.table is not None:
+            self._table(result.table)
+        self.failures(result.failures)
+        self.notes(result.notes)
+
+    def stream(self, command: str, stream: Stream, code: Exit = Exit.OK) -> None:
+        """Write rows as they come, and how the stream ended."""
+        keys = [column.key for column in stream.columns]
+        self.notes(stream.notes)
+        for row in stream.rows:
+            if self.form == "json":
+                self._line({"type": "row", **row})
+            elif self.form == "quiet":
+                self._write(f"{_cell(row.get(keys[0]))}\n")
+            else:
+                self._write("\t".join(_cell(row.get(key)) for key in keys) + "\n")
+            self._out.flush()
+        if self.form == "json":
+            self._line({"type": "result", **_envelope(command, None, (), code)})
+
+    def row(self, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
+        """Write one row of a result that settles bit by bit: its id when quiet, tab-separated else."""
+        keys = [column.key for column in columns[: 1 if self.form == "quiet" else None]]
+        self._write("\t".join(_cell(row.get(key)) for key in keys) + "\n")
+
+    @property
+    def streams_rows(self) -> bool:
+        """Whether the rows of a long change are data of their own (a pipe), or a summary serves better (a terminal)."""
+        return self.form == "quiet" or (self.form == "table" and not self._out.isatty())
+
+    def failure(self, command: str, failures: tuple[Failure, ...], code: Exit) -> None:
+        """Write that a command failed and has no answer."""
+        if self.form == "json":
+            self._envelope(command, None, failures, code)
+        self.failures(failures)
+
+    def failures(self, failures: tuple[Failure, ...]) -> None:
+        """Say what went wrong, in three parts: what happened to what; why; what to type next."""
+        for failure in failures[:_MOST_FAILURES_SHOWN]:
+            where = f"{failure.on}: " if failure.on and failure.on not in failure.message else ""
+            self._say(f"{self._paint('error:', 31)} {sanitize(redact(where + failure.message))}")
+            if failure.cause:
+                self._say(f"  cause: {sanitize(redact(failure.cause))}")
+            if failure.hint:
+                self._say(f"  next:  {sanitize(redact(failure.hint))}")
+        if len(failures) > _MOST_FAILURES_SHOWN:
+            self._say(f"… and {count(len(failures) - _MOST_FAILURES_SHOWN, 'more error')}; -o json lists them all")
+
+    def notes(self, notes: Iterable[str]) -> None:
+        """Say something to a person."""
+        if self.form != "quiet":
+            for note in notes:
+                self._say(sanitize(redact(note), multiline=True))
+
+    def plan(self, command: str, plan: Plan) -> None:
+        """Show what would be done."""
+        if self.form == "json":
+            self._envelope(command, plan.to_json(), (), Exit.OK)
+            return
+        if self.form == "quiet":
+            for row in plan.rows:
+                self._write(f"{_cell(row['thingName'])}\n")
+            return
+        for op, number in plan.operations().items():
+            self._write(f"{op}\t{number}\n" if not self._out.isatty() else f"  {op:<40} {number:>9,}\n")
+        self.describe(plan)
+
+    def describe(self, plan: Plan) -> None:
+        """Say where, what and how long."""
+        seconds, binding = plan.duration()
+        self._say(sanitize(f"{plan.summary} on {plan.target}"))
+        if binding and plan.target.kind != "local":
+            self._say(f"at AWS's default quotas this takes at least {_duration(seconds)}; {binding} binds")
+        for warning in plan.warnings:
+            self._say(f"{self._paint('warning:', 33)} {sanitize(warning)}")
+
+    def ask(self, question: str) -> bool:
+        """Ask a person; anything but yes is no."""
+        self._err.write(f"{question} [y/N] ")
+        self._err.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    @contextlib.contextmanager
+    def progress(self, total: int, what: str) -> Iterator[Any]:
+        """A bar on stderr while something long runs, only on a terminal; yields `advance(states)`."""
+        if not self._err.isatty() or self.form == "quiet" or not self._color:
+            yield lambda _: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[states]}"),
+        )
+        with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
+            task = bar.add_task(what, total=total, states="")
+
+            def advance(states: Mapping[str, int]) -> None:
+                bar.update(
+                    task,
+                    completed=sum(states.values()),
+                    states="  ".join(f"{number} {state}" for state, number in states.items() if state != "done"),
+                )
+
+            yield advance
+
+    def _table(self, table: Table) -> None:
+        if not self._out.isatty():
+            for row in table.rows:
+                self._write("\t".join(_cell(row.get(column.key)) for column in table.columns) + "\n")
+            return
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        drawn = RichTable(box=None, pad_edge=False, header_style="bold" if self._color else "")
+        for column in table.columns:
+            drawn.add_column(Text(column.title or column.key), overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*(Text(_cell(row.get(column.key))) for column in table.columns))
+        Console(file=self._out, no_color=not self._color, highlight=False).print(drawn)
+
+    def _ids(self, table: Table) -> None:
+        key = table.columns[0].key
+        for row in table.rows:
+            self._write(f"{_cell(row.get(key))}\n")
+
+    def _envelope(self, command: str, data: Any, failures: tuple[Failure, ...], code: Exit) -> None:  # noqa: ANN401
+        document = json.dumps(_envelope(command, data, failures, code), indent=2, default=str)
+        self._write(f"{redact(document) if failures else document}\n")
+
+    def _line(self, value: Mapping[str, Any]) -> None:
+        self._write(json.dumps(value, default=str) + "\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+
+    def _say(self, line: str) -> None:
+        self._err.write(f"{line}\n")
+
+    def _paint(self, word: str, color: int) -> str:
+        return f"\x1b[{color}m{word}\x1b[0m" if self._color and self._err.isatty() else word
+
+
+def _envelope(command: str, data: Any, failures: tuple[Failure, ...], code: Exit) -> dict[str, Any]:  # noqa: ANN401
+    status = "ok" if code is Exit.OK else "partial" if data is not None else "error"
+    return {
+        "version": ENVELOPE_VERSION,
+        "command": command,
+        "status": status,
+        "exitCode": int(code),
+        "data": data,
+        "errors": [failure.to_json() for failure in failures],
+    }
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401  any JSON value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(item) for item in value)
+    if isinstance(value, Mapping):
+        return sanitize(json.dumps(value, default=str))
+    return sanitize(str(value))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "1 s"

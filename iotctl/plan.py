@@ -1,0 +1,236 @@
+"""What is about to happen, as data: steps that are AWS operations, values known only later, and the rows they apply to.
+
+A plan wholly describes its run: dry run, journal header, resume, the time it must take at the account's quotas and the
+IAM policy it needs are all read off it. The rows stream; a million of them are never in memory at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from iotctl.semantics import permissions, quotas
+
+if TYPE_CHECKING:
+    from iotctl.target import Target
+
+Row = Mapping[str, Any]
+"""One thing's values, as plain JSON. `thingName` and `line` (in its file) are always there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value that is known when the step runs: a dotted path.
+
+    The first word is `row`, `item` (the value that `for_each` stands at), or the `name` of an earlier step of the
+    same thing, whose answer the rest looks into: `Ref("row.thingType")`, `Ref("certificate.certificatePem")`.
+    """
+
+    path: str
+
+    def to_json(self) -> dict[str, str]:
+        """The reference as a saved plan holds it."""
+        return {"$ref": self.path}
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Objects put together, the later ones' keys winning: what a row brings and what the plan adds."""
+
+    parts: tuple[Any, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The merge as a saved plan holds it."""
+        return {"$merge": [_json(part) for part in self.parts]}
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What must hold for an answer to count as success.
+
+    Attributes:
+        path: dotted, into the answer.
+        equals: a value or a Ref; an object is equal when every key it names is; JSON text is compared as JSON; what
+            resolves to None was not declared, and anything equals it.
+        op: the read that gives the answer; None: the step's own answer.
+        params: of that read; those it shares by name with the step are added.
+
+    """
+
+    path: str
+    equals: Any
+    op: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One AWS operation, or one effect registered under the same kind of name (`file:PublishBundle`).
+
+    Attributes:
+        op: `service:Operation`, as botocore and IAM name them.
+        params: AWS's own parameter names; values that are None or {} when resolved are left out.
+        name: under which later steps of the same thing may refer to its answer.
+        for_each: run once for each element (a list), or once (any other value), or not at all (None, empty).
+        expect: what its own answer must hold; a difference is an Integrity error.
+        on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
+        unless_found: a read with the same parameters; where it finds something, the step is skipped.
+
+    """
+
+    op: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    for_each: Ref | None = None
+    expect: Expect | None = None
+    on_exists: tuple[Expect, ...] = ()
+    unless_found: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as a saved plan holds it, only what is set."""
+        value: dict[str, Any] = {"op": self.op, "params": _json(self.params)}
+        if self.name:
+            value["name"] = self.name
+        if self.for_each:
+            value["forEach"] = self.for_each.to_json()
+        if self.on_exists:
+            value["onExists"] = [
+                {"op": expect.op, "path": expect.path, "equals": _json(expect.equals)} for expect in self.on_exists
+            ]
+        if self.unless_found:
+            value["unlessFound"] = self.unless_found
+        return value
+
+
+class Rows(Protocol):
+    """The things of a plan: countable, and iterable more than once without being held in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Shared steps once, then one sequence of steps per thing.
+
+    Attributes:
+        command: the words typed, e.g. "onboard apply".
+        run_id: a hash of the inputs: the same inputs are the same run, so running again is the resume.
+        target: account and region.
+        summary: one line for the confirmation: what happens to how much.
+        shared: steps done once, before the rows, in order.
+        each: steps done for each row, in order.
+        rows: the things.
+        directory: where its journal and lock are; empty: the tool's state directory.
+        calls: how many calls of an operation the rows make, where that is not one per row.
+        shows: what is told of each thing once it has settled, Refs into its steps.
+        warnings: what the operator should know before saying yes.
+
+    """
+
+    command: str
+    run_id: str
+    target: Target
+    summary: str
+    shared: tuple[Step, ...] = ()
+    each: tuple[Step, ...] = ()
+    rows: Rows = ()
+    directory: str = ""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    shows: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def operations(self) -> dict[str, int]:
+        """How many calls of each AWS operation, in the order of the steps."""
+        found: dict[str, int] = {}
+        for step in self.shared:
+            found[step.op] = found.get(step.op, 0) + 1
+        for step in self.each:
+            if not step.op.startswith("file:"):
+                found[step.op] = found.get(step.op, 0) + self.calls.get(step.op, len(self.rows))
+        return {op: number for op, number in found.items() if number}
+
+    def duration(self, allowed: Mapping[str, float] | None = None) -> tuple[float, str]:
+        """The least seconds it must take at the quotas, and the operation whose quota binds.
+
+        Operations overlap, so the slowest one decides. `allowed` gives calls per second where an account's own
+        quotas are known; the documented defaults serve otherwise.
+        """
+        rates = {**quotas.DEFAULTS, **(allowed or {})}
+        needs = {op: number / rates[op] for op, number in self.operations().items() if op in rates}
+        binding = max(needs, key=lambda op: needs[op], default="")
+        return needs.get(binding, 0.0), binding
+
+    def iam_actions(self) -> tuple[str, ...]:
+        """The IAM actions it needs, those of its checks too."""
+        steps = (*self.shared, *self.each)
+        reads = [expect.op for step in steps for expect in step.on_exists if expect.op]
+        reads += [step.unless_found for step in steps if step.unless_found]
+        return permissions.actions([*self.operations(), *reads])
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan without its rows, as `--dry-run -o json` prints it."""
+        seconds, binding = self.duration()
+        return {
+            "command": self.command,
+            "runId": self.run_id,
+            "target": self.target.to_json(),
+            "summary": self.summary,
+            "things": len(self.rows),
+            "operations": self.operations(),
+            "leastSeconds": round(seconds, 1),
+            "bindingQuota": binding,
+            "iamActions": list(self.iam_actions()),
+            "shared": [step.to_json() for step in self.shared],
+            "each": [step.to_json() for step in self.each],
+            "warnings": list(self.warnings),
+        }
+
+
+def lookup(path: str, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  an answer's member is any JSON value
+    """The value at a dotted path, None where any part of it is absent.
+
+    Keys may hold dots (attribute names do): the longest key that fits is taken.
+    """
+    value: Any = scope
+    words = path.split(".")
+    while words:
+        if not isinstance(value, Mapping):
+            return None
+        for size in range(len(words), 0, -1):
+            key = ".".join(words[:size])
+            if key in value:
+                value, words = value[key], words[size:]
+                break
+        else:
+            return None
+    return value
+
+
+def resolve(value: Any, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  params are any JSON value
+    """The same value with every Ref replaced by what it points to.
+
+    An object's members that come out as None or {} are left out.
+    """
+    if isinstance(value, Ref):
+        return lookup(value.path, scope)
+    if isinstance(value, Merge):
+        return {key: item for part in value.parts for key, item in (resolve(part, scope) or {}).items()}
+    if isinstance(value, Mapping):
+        found = {key: resolve(item, scope) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item is not None and item != {}}
+    if isinstance(value, list | tuple):
+        return [resolve(item, scope) for item in value]
+    return value
+
+
+def _json(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Ref | Merge):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value

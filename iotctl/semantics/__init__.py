@@ -1,0 +1,1 @@
+"""What AWS's documentation says, as pure functions: no I/O, no clock, no AWS client."""

@@ -1,0 +1,50 @@
+"""Operation -> the IAM actions that it needs, dependent ones too.
+
+Most operations are allowed by the action of their own name. The exceptions, and what an operation touches besides, are
+from the Service Authorization Reference (AWS IoT, AWS IoT Greengrass V2, Amazon S3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    # The data plane of AWS IoT signs as `iotdata` and is allowed as `iot`.
+    "iot-data:GetThingShadow": ("iot:GetThingShadow",),
+    "iot-data:UpdateThingShadow": ("iot:UpdateThingShadow",),
+    "iot-data:DeleteThingShadow": ("iot:DeleteThingShadow",),
+    "iot-data:ListNamedShadowsForThing": ("iot:ListNamedShadowsForThing",),
+    "iot-data:Publish": ("iot:Publish",),
+    "s3:HeadObject": ("s3:GetObject",),
+    "s3:HeadBucket": ("s3:ListBucket",),
+    "s3:ListObjectsV2": ("s3:ListBucket",),
+    # Creating with tags is tagging too.
+    "iot:CreatePolicy": ("iot:CreatePolicy", "iot:TagResource"),
+    "iot:CreateThingGroup": ("iot:CreateThingGroup", "iot:TagResource"),
+    "iot:CreateThingType": ("iot:CreateThingType", "iot:TagResource"),
+    "iot:CreateBillingGroup": ("iot:CreateBillingGroup", "iot:TagResource"),
+    # No IAM permission is needed for one's own identity.
+    "sts:GetCallerIdentity": (),
+}
+
+
+def actions(operations: Iterable[str]) -> tuple[str, ...]:
+    """The IAM actions of these operations, sorted, each once. Effects on this machine (`file:…`) need none."""
+    return tuple(
+        sorted({action for op in operations if not op.startswith("file:") for action in _NEEDS.get(op, (op,))})
+    )
+
+
+def policy(operations: Iterable[str]) -> dict[str, Any]:
+    """The least IAM policy document for these operations.
+
+    Resources are "*": most of these actions act on names that the run itself decides, and several (for example
+    iot:DescribeEndpoint, iot:RegisterCertificateWithoutCA) support no resource-level permission.
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": list(actions(operations)), "Resource": "*"}],
+    }

@@ -1,0 +1,52 @@
+"""Requests per second that AWS IoT allows by default, per account, region and operation.
+
+Sources: the quota tables of the AWS IoT developer guide and of Service Quotas; the newer wins where they differ.
+An operation that is not here has no published default: nothing is assumed of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULTS: Final[dict[str, float]] = {
+    "iot:AddThingToBillingGroup": 15,
+    "iot:AddThingToThingGroup": 100,
+    "iot:AttachPolicy": 15,
+    "iot:AttachThingPrincipal": 100,
+    "iot:CreateBillingGroup": 25,
+    "iot:CreateCertificateFromCsr": 15,
+    "iot:CreateJob": 10,
+    "iot:CreatePolicy": 10,
+    "iot:CreatePolicyVersion": 10,
+    "iot:CreateThing": 100,
+    "iot:CreateThingGroup": 25,
+    "iot:CreateThingType": 15,
+    "iot:DeleteCertificate": 10,
+    "iot:DeleteThing": 100,
+    "iot:DescribeCertificate": 10,
+    "iot:DescribeJob": 10,
+    "iot:DescribeThing": 350,
+    "iot:DescribeThingType": 100,
+    "iot:DetachPolicy": 15,
+    "iot:DetachThingPrincipal": 100,
+    "iot:GetEffectivePolicies": 50,
+    "iot:GetPolicy": 10,
+    "iot:ListAttachedPolicies": 15,
+    "iot:ListPrincipalThings": 10,
+    "iot:ListTagsForResource": 10,
+    "iot:ListThingGroups": 10,
+    "iot:ListThingGroupsForThing": 100,
+    "iot:ListThingPrincipals": 10,
+    "iot:ListThingTypes": 10,
+    "iot:ListThings": 10,
+    "iot:ListThingsInThingGroup": 25,
+    "iot:RegisterCertificate": 10,
+    "iot:RegisterCertificateWithoutCA": 10,
+    "iot:RegisterThing": 10,
+    "iot:RemoveThingFromThingGroup": 100,
+    "iot:SearchIndex": 15,
+    "iot:SetDefaultPolicyVersion": 10,
+    "iot:TagResource": 10,
+    "iot:UpdateCertificate": 10,
+    "iot:UpdateThing": 100,
+}

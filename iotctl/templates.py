@@ -1,0 +1,92 @@
+"""Render ../templates: the one door to jinja2.
+
+Values are data, never template source, and cannot change a document's shape.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import jinja2.sandbox
+
+from iotctl import text
+from iotctl.errors import NotFound, Usage
+
+# In a wheel the templates are inside the package; in a checkout they stand beside it.
+_PACKAGED: Final = Path(__file__).with_name("templates")
+ROOT: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "templates"
+
+_LARGEST: Final = 65536
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The templates of a kind that ship: ("greengrass-core", "thing") for "policies"."""
+    return tuple(sorted(path.name.removesuffix(".json.j2") for path in (ROOT / kind).glob("*.json.j2")))
+
+
+def render_json(kind: str, name: str, **values: str) -> dict[str, Any]:
+    """A JSON document from a template that ships.
+
+    Raises:
+        NotFound: there is no such template.
+
+    """
+    path = ROOT / kind / f"{name}.json.j2"
+    if name not in names(kind):
+        known = ", ".join(names(kind))
+        raise NotFound(f"there is no template {name!r} in {kind}", hint=f"one of {known}; or give a file")
+    return render_file(path, **values)
+
+
+def render_file(path: Path, **values: str) -> dict[str, Any]:
+    """A JSON document from a template file of the operator's.
+
+    Every value is escaped for the inside of a JSON string, and the document must have the same keys and the same
+    shape as with harmless values: so no value can add a statement or an action.
+
+    Raises:
+        Usage: the template is not usable, names a value that is not given, or its result is not a JSON object.
+
+    """
+    try:
+        template = _environment().from_string(path.read_text(encoding="utf-8"))
+        rendered = template.render(values)
+        harmless = template.render(dict.fromkeys(values, "x"))
+    except (jinja2.TemplateError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} cannot be rendered: {text.sanitize(str(error))}", on=str(path)) from error
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
+    if len(rendered) > _LARGEST:
+        raise Usage(f"{path} renders to {len(rendered)} characters, more than {_LARGEST}", on=str(path))
+    document = text.loads(rendered, name=str(path))
+    if not isinstance(document, dict):
+        raise Usage(f"{path} does not render to a JSON object", on=str(path))
+    if _shape(document) != _shape(json.loads(harmless)):
+        raise Usage(f"{path}: a value changes the shape of the document", on=str(path))
+    return document
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        finalize=_escaped,
+        keep_trailing_newline=True,
+    )
+
+
+def _escaped(value: object) -> str:
+    return json.dumps(str(value))[1:-1]
+
+
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return type(value).__name__

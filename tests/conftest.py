@@ -1,0 +1,123 @@
+"""Isolation, the command line as a function, and a local platform for the whole session."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl import cli
+from iotctl.target import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one command line ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The JSON envelope on stdout."""
+        found: dict[str, Any] = json.loads(self.stdout)
+        return found
+
+
+@pytest.fixture(autouse=True)
+def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No AWS files or variables of the developer's, a home of its own, no colours."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "IOTCTL_", "XDG_")):
+            monkeypatch.delenv(name)
+    for name, value in clean_environment(tmp_path_factory.mktemp("home")).items():
+        monkeypatch.setenv(name, value)
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """What a command's environment holds in every test."""
+    return {
+        "HOME": str(home),
+        "IOTCTL_HOME": str(home / "iotctl"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(home / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home / "no-credentials"),
+        "NO_COLOR": "1",
+        "COLUMNS": "80",
+    }
+
+
+@pytest.fixture
+def iotctl() -> Callable[..., Ran]:
+    """Run a command line in this process; what it wrote is checked to be safe for a terminal and free of secrets."""
+    return run_iotctl
+
+
+def run_iotctl(*argv: str, stdin: str | None = None) -> Ran:
+    """Run a command line in this process."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO((stdin or "").encode()))
+    try:
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            code = cli.run(argv)
+    finally:
+        sys.stdin = before
+    ran = Ran(int(code), stdout.getvalue(), stderr.getvalue())
+    for written in (ran.stdout, ran.stderr):
+        assert not _CONTROL.search(written), f"a control character reached the output of {argv}"
+        assert "PRIVATE KEY" not in written, f"a private key reached the output of {argv}"
+        assert "Traceback" not in written, f"a traceback reached the output of {argv}"
+    return ran
+
+
+@pytest.fixture(scope="session")
+def platform_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The IOTCTL_HOME of a platform that runs for the whole session, in a process of its own."""
+    home = tmp_path_factory.mktemp("platform")
+    environment = {**os.environ, **clean_environment(home)}
+    up = subprocess.run(
+        [sys.executable, "-m", "iotctl", "local", "up", "--detach", "--ports", "auto"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert up.returncode == 0, up.stderr
+    yield home / "iotctl"
+    subprocess.run([sys.executable, "-m", "iotctl", "local", "down"], env=environment, check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def running(platform_home: Path) -> Platform:
+    """The session's platform, as its state file names it."""
+    return Platform.from_json(json.loads((platform_home / "local" / "platform.json").read_bytes()))
+
+
+@pytest.fixture
+def platform(running: Platform, platform_home: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """The session's platform, with every command and SDK of this test acting on it (`--local` is not needed)."""
+    monkeypatch.setenv("IOTCTL_HOME", str(platform_home))
+    monkeypatch.setenv("IOTCTL_TARGET", "local")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.http_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", running.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", running.secret_access_key)
+    monkeypatch.setenv("AWS_REGION", running.region)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", running.region)
+    return running
