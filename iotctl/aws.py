@@ -142,8 +142,8 @@ class Aws:
 
     @functools.cached_property
     def _session(self) -> Any:  # noqa: ANN401  boto3.Session, without importing it for the annotation
-        boto3 = _without_crt("boto3")
-        exceptions = importlib.import_module("botocore.exceptions")
+        boto3 = _module("boto3")
+        exceptions = _exceptions()
         try:
             if self._platform:
                 return boto3.Session(
@@ -174,12 +174,13 @@ class Aws:
             )
         if not self._session.region_name:
             raise Usage("no AWS region is set", hint="add --region us-east-1, or set AWS_REGION")
-        config = importlib.import_module("botocore.config").Config(
+        config = _module("botocore.config").Config(
             retries={"mode": "standard", "total_max_attempts": 1 if once else READ_ATTEMPTS},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             max_pool_connections=CONNECTIONS,
-            user_agent_extra=f"iotctl/{__version__}",
+            # Given whole, or botocore would put it together from twenty parts for every request (a tenth of its work).
+            user_agent=f"Boto3/{_module('boto3').__version__} iotctl/{__version__}",
             # Input is validated before a plan is made, and AWS validates again: a third time is only slower.
             parameter_validation=not once,
             s3={"addressing_style": "path"} if self._platform else {},
@@ -194,7 +195,7 @@ class Aws:
         method = self._methods.get((op, once))
         if method is None:
             service, _, operation = op.partition(":")
-            xform_name = importlib.import_module("botocore").xform_name
+            xform_name = _module("botocore").xform_name
             try:
                 method = getattr(self._client(service, once=once), xform_name(operation))
             except (AttributeError, _exceptions().UnknownServiceError) as error:
@@ -213,9 +214,8 @@ def service_model(service: str) -> ServiceModel:
         botocore.exceptions.UnknownServiceError: there is no such service.
 
     """
-    _without_crt("botocore.session")
-    loader = importlib.import_module("botocore.loaders").create_loader()
-    model = importlib.import_module("botocore.model")
+    loader = _module("botocore.loaders").create_loader()
+    model = _module("botocore.model")
     found: ServiceModel = model.ServiceModel(loader.load_service_model(service, "service-2"), service)
     return found
 
@@ -226,20 +226,20 @@ def _members(service: str, operation: str) -> frozenset[str]:
     return frozenset(shape.members) if shape is not None else frozenset()
 
 
-def _without_crt(module: str) -> Any:  # noqa: ANN401  a module
+def _module(name: str) -> Any:  # noqa: ANN401  a module
     """Import boto3 or botocore without awscrt: botocore would load it at every start (40 ms) and sign no faster."""
     if "awscrt" in sys.modules or "botocore" in sys.modules:
-        return importlib.import_module(module)
+        return importlib.import_module(name)
     sys.modules["awscrt"] = None  # type: ignore[assignment]  # None makes the import fail, as documented
     try:
         importlib.import_module("botocore.session")
-        return importlib.import_module(module)
     finally:
         del sys.modules["awscrt"]
+    return importlib.import_module(name)
 
 
 def _exceptions() -> Any:  # noqa: ANN401  a module
-    return importlib.import_module("botocore.exceptions")
+    return _module("botocore.exceptions")
 
 
 def _translate(op: str, error: Exception) -> Error | None:

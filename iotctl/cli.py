@@ -46,16 +46,13 @@ def run(argv: Sequence[str]) -> int:
     """Run one command line; its exit code."""
     os.umask(0o077)
     try:
-        chosen, words = options.split(argv)
-    except Error as error:
-        Output(_format_asked(argv)).failure("", (Failure.of(error),), error.exit)
-        return error.exit
-    output = Output(chosen.output, color=not chosen.no_color)
-    command = " ".join(word for word in words[:2] if not word.startswith("-"))
-    with _closed_pipes() as closed:
-        code = _guarded(chosen, words, command, output)
+        code = _run(argv)
         sys.stdout.flush()
-    return closed[0] if closed else code
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        return _unwritten(error)
+    return code
 
 
 def application(words: Sequence[str] = ()) -> typer.Typer:
@@ -64,7 +61,6 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
         help="Fleet management for AWS IoT, and the whole of it on one machine.\n\n"
         "Try it without an account: iotctl local demo",
         cls=options.Group,
-        no_args_is_help=True,
         rich_markup_mode=None,
         add_completion=False,
     )
@@ -77,6 +73,17 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
 
 def _root() -> None:
     """Typer runs a lone command without its name unless the root has a callback."""
+
+
+def _run(argv: Sequence[str]) -> Exit:
+    try:
+        chosen, words = options.split(argv)
+    except Error as error:
+        return _fail(Output(_format_asked(argv)), "", (Failure.of(error),), error.exit)
+    if not words or words in ([name] for name in CAPABILITIES):
+        words.append("--help")
+    command = " ".join(word for word in words[:2] if not word.startswith("-"))
+    return _guarded(chosen, words, command, Output(chosen.output, color=not chosen.no_color))
 
 
 def _guarded(chosen: options.Globals, words: list[str], command: str, output: Output) -> Exit:
@@ -95,7 +102,7 @@ def _guarded(chosen: options.Globals, words: list[str], command: str, output: Ou
         )
         return _finish(answer, context, output, command, ask=not chosen.yes)
     except errors.BadInput as error:
-        return _fail(output, command, (*tuple(Failure.of(line) for line in error.lines), Failure.of(error)), error.exit)
+        return _fail(output, command, (Failure.of(error), *(Failure.of(line) for line in error.lines)), error.exit)
     except Error as error:
         return _fail(output, command, (Failure.of(error),), error.exit)
     except _ClickError as error:
@@ -104,14 +111,10 @@ def _guarded(chosen: options.Globals, words: list[str], command: str, output: Ou
         return _fail(output, command, (failure,), Exit.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(output, command, (Failure("Interrupted", "interrupted", exit=Exit.INTERRUPTED),), Exit.INTERRUPTED)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC and not error.filename:
-            failure = Failure("ENOSPC", "cannot write the output: the disk is full", exit=Exit.LOCAL)
-            return _fail(output, command, (failure,), Exit.LOCAL)
-        return _bug(output, command)
-    except Exception:  # noqa: BLE001  the last line of defence: a bug is told as one, without a trace on the terminal
+    except Exception as error:
+        # The last line of defence: a bug is told as one, without a trace on the terminal.
+        if _is_of_output(error):
+            raise
         return _bug(output, command)
 
 
@@ -161,7 +164,7 @@ def _confirm(plan: Plan, output: Output) -> None:
 def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     """Run a plan under its lock and with its journal, showing things as they settle."""
     from iotctl import bundle, engine
-    from iotctl.journal import Journal
+    from iotctl.journal import REPORT_NAME, Journal
 
     aws = context.aws
     directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
@@ -204,6 +207,8 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         counts["done"] += before
         code = _code_of(counts, len(plan.rows), ended, caught)
         journal.finish(plan.run_id, code)
+        if plan.directory:
+            journal.export(plan.run_id, directory / REPORT_NAME)
     return _summary(plan, counts, kept, ended, code)
 
 
@@ -214,7 +219,8 @@ def _code_of(counts: dict[str, int], things: int, ended: Error | None, caught: l
     if caught:
         return Exit(128 + caught[0])
     if ended is not None:
-        return ended.exit
+        # "Nothing was changed" is no longer true once things have been tried.
+        return Exit.PARTIAL if ended.exit is Exit.USAGE and any(counts.values()) else ended.exit
     return Exit.OK if counts["done"] == things else Exit.PARTIAL
 
 
@@ -250,15 +256,19 @@ def _interruptible(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def _closed_pipes() -> Iterator[list[Exit]]:
-    """A reader that went away (`| head`) is no error: the rest is dropped, quietly."""
-    closed: list[Exit] = []
-    try:
-        yield closed
-    except BrokenPipeError:
-        closed.append(Exit.PIPE_CLOSED)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _is_of_output(error: Exception) -> bool:
+    """Whether it is stdout that cannot be written: its errors name no file."""
+    return isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC} and not error.filename
+
+
+def _unwritten(error: OSError) -> Exit:
+    """The rest of the output is dropped: quietly for a reader that went away (`| head`), told for a full disk."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return Exit.PIPE_CLOSED
+    with contextlib.suppress(OSError):
+        Output().failures((Failure("ENOSPC", "cannot write the output: the disk is full", exit=Exit.LOCAL),))
+    return Exit.LOCAL
 
 
 def _fail(output: Output, command: str, failures: tuple[Failure, ...], code: Exit) -> Exit:

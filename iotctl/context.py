@@ -27,6 +27,7 @@ class Context:
 
     Attributes:
         words: the command as it was typed, without options: "onboard apply".
+        region: as `--region` named it.
         dry_run: show the plan, do nothing.
 
     """
@@ -43,7 +44,7 @@ class Context:
         self.words = words
         self.dry_run = False
         self._profile = profile
-        self._region = region
+        self.region = region
         self._expect_account = expect_account
         self._local = local or _target_variable() == "local"
 
@@ -59,7 +60,7 @@ class Context:
 
         if self._local and self._profile:
             raise Usage("--profile names an AWS account, --local the local platform: give one of them")
-        aws = Aws(profile=self._profile, region=self._region, platform=self.platform if self._local else None)
+        aws = Aws(profile=self._profile, region=self.region, platform=self.platform if self._local else None)
         if self._expect_account and aws.target.account_id != self._expect_account:
             raise Auth(
                 f"this is {aws.target}, and --expect-account says {self._expect_account}",

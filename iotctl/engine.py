@@ -7,6 +7,7 @@ itself. What a run did is told as one Outcome per thing, as it settles; the call
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -39,7 +40,7 @@ from iotctl.result import Failure
 
 BATCH: Final = 500
 MOST_WORKERS: Final = 32
-FEWEST_WORKERS: Final = 2
+UNKNOWN_RATE: Final = 25.0
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 EQUAL_FAILURES: Final = 20
 DENIALS: Final = 3
@@ -99,11 +100,11 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
                 if error is None:
                     ready.append(scope)
                 else:
-                    yield breaker.watch(_outcome(plan, scope, error), error)
+                    yield _outcome(plan, scope, error)
+                    breaker.watch(error)
             for scope, error in workers.carry_out(ready):
-                outcome = _outcome(plan, scope, error)
-                yield outcome
-                breaker.watch(outcome, error)
+                yield _outcome(plan, scope, error)
+                breaker.watch(error)
 
 
 def poll(
@@ -137,6 +138,10 @@ class _Steps:
         self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
         self._lock = threading.Lock()
         self.latency = 0.0
+
+    def rate(self, op: str) -> float:
+        """Calls per second to have workers enough for."""
+        return self._world.rates.get(op, UNKNOWN_RATE)
 
     def perform(self, step: Step, scope: dict[str, Any]) -> None:
         """Do it, once for each item; the answer goes into the scope under the step's name.
@@ -256,13 +261,17 @@ class _Pacer:
 
 
 class _Workers:
-    """Threads that take things from one queue; as many as the measured latency and the allowed rates need."""
+    """Threads that take things from one queue; as many as the measured latency and the allowed rates need.
+
+    On a fast endpoint that is none: a thread that waits for nothing only takes the interpreter from the others, so the
+    caller's own thread does the work.
+    """
 
     def __init__(self, steps: _Steps, sequence: Sequence[Step], plan: Plan, stop: threading.Event) -> None:
         self._steps = steps
         self._sequence = sequence
         self._stop = stop
-        self._rate = sum(steps._world.rates.get(op, 0.0) for op in plan.operations())  # noqa: SLF001  one module
+        self._rate = sum(steps.rate(op) for op in plan.operations())
         self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[tuple[dict[str, Any], BaseException | None]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -271,7 +280,9 @@ class _Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_taking()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
         for _thread in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -279,41 +290,49 @@ class _Workers:
 
     def carry_out(self, scopes: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Error | None]]:
         """Each thing's steps; things come back as they settle, each with what stopped it."""
-        for scope in scopes:
+        left = iter(scopes)
+        while self._wanted() <= 1 and not self._threads:
+            scope = next(left, None)
+            if scope is None:
+                return
+            yield scope, _raised(self._attempt(scope))
+        handed_out = list(left)
+        for scope in handed_out:
             self._waiting.put(scope)
-        for _ in scopes:
+        for _ in handed_out:
             self._grow()
             scope, error = self._settled.get()
-            if isinstance(error, Error) or error is None:
-                yield scope, error
-            else:
-                raise error
+            yield scope, _raised(error)
+
+    def _wanted(self) -> int:
+        return min(MOST_WORKERS, math.ceil(self._rate * self._steps.latency * 1.5))
 
     def _grow(self) -> None:
-        wanted = math.ceil(self._rate * self._steps.latency * 1.5)
-        while len(self._threads) < min(MOST_WORKERS, max(FEWEST_WORKERS, wanted)):
+        while len(self._threads) < self._wanted():
             thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def _work(self) -> None:
         while (scope := self._waiting.get()) is not None:
-            try:
-                for step in self._sequence:
-                    if self._stop.is_set():
-                        raise Interrupted("stopped before its steps were done")  # noqa: TRY301  one place settles
-                    self._steps.perform(step, scope)
-            except BaseException as error:  # noqa: BLE001  it is raised on the caller's thread
-                self._settled.put((scope, error))
-            else:
-                self._settled.put((scope, None))
+            self._settled.put((scope, self._attempt(scope)))
 
-    def _stop_taking(self) -> None:
+    def _attempt(self, scope: dict[str, Any]) -> BaseException | None:
         try:
-            while True:
-                self._waiting.get_nowait()
-        except queue.Empty:
-            return
+            for step in self._sequence:
+                if self._stop.is_set():
+                    return Interrupted("stopped before its steps were done")
+                self._steps.perform(step, scope)
+        except BaseException as error:  # noqa: BLE001  it is raised on the caller's thread
+            return error
+        return None
+
+
+def _raised(error: BaseException | None) -> Error | None:
+    """An error of ours is a thing's outcome; any other is a bug, and ends the run."""
+    if error is None or isinstance(error, Error):
+        return error
+    raise error
 
 
 class _Breaker:
@@ -323,7 +342,7 @@ class _Breaker:
         self._code = ""
         self._count = 0
 
-    def watch(self, outcome: Outcome, error: Error | None) -> Outcome:
+    def watch(self, error: Error | None) -> None:
         """Count a settled thing.
 
         Raises:
@@ -332,7 +351,7 @@ class _Breaker:
         """
         if error is None or isinstance(error, Interrupted):
             self._count = 0
-            return outcome
+            return
         self._count = self._count + 1 if error.code == self._code else 1
         self._code = error.code
         if isinstance(error, Denied):
@@ -347,7 +366,6 @@ class _Breaker:
                 cause=error.cause,
                 hint=error.hint or "mend the cause, then run the same command again; it resumes",
             )
-        return outcome
 
 
 def _prepare(

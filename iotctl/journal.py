@@ -6,13 +6,16 @@ Deleting it is harmless: AWS and the bundles are asked again.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iotctl import __version__, clock, files
+from iotctl.errors import Local
 from iotctl.text import redact
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from iotctl.result import Failure
 
 FILE_NAME: Final = "journal.db"
+REPORT_NAME: Final = "report.csv"
 
+_REPORT: Final = ("thingName", "line", "state", "certificateId", "code", "message", "updated")
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS run (
     id TEXT PRIMARY KEY, command TEXT NOT NULL, summary TEXT NOT NULL, target TEXT NOT NULL, things INTEGER NOT NULL,
@@ -79,6 +84,16 @@ class Run:
     counts: Mapping[str, int]
 
 
+def guarded(cell: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula: a quote before what starts like one.
+
+    Names of AWS (letters, digits, : _ -) cannot form one, and stay as they are; removing one leading quote from any
+    other cell that has one gives back what it was (OWASP ASVS 1.2.10, CWE-1236).
+    """
+    formula = cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\0", "'"}
+    return f"'{cell}" if formula and not re.fullmatch(r"[a-zA-Z0-9:_-]*", cell) else cell
+
+
 class Journal:
     """The journal of one directory; written by one thread."""
 
@@ -109,7 +124,7 @@ class Journal:
         ended_well = self._connection.execute(
             "SELECT 1 FROM run WHERE id = ? AND exit_code = 0", (plan.run_id,)
         ).fetchone()
-        with self._connection:
+        with self._transaction():
             if ended_well:
                 self._connection.execute("DELETE FROM row WHERE run = ?", (plan.run_id,))
             found = self._connection.execute("SELECT 1 FROM run WHERE id = ?", (plan.run_id,)).fetchone()
@@ -144,7 +159,7 @@ class Journal:
     def record(self, run_id: str, outcomes: Iterable[Outcome]) -> None:
         """Keep these outcomes, durably, in one transaction; what stayed planned is not recorded."""
         moment = clock.iso(clock.now())
-        with self._connection:
+        with self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -165,7 +180,7 @@ class Journal:
 
     def finish(self, run_id: str, code: Exit) -> None:
         """Record how a run ended."""
-        with self._connection:
+        with self._transaction():
             self._connection.execute(
                 "UPDATE run SET ended = ?, exit_code = ? WHERE id = ?", (clock.iso(clock.now()), int(code), run_id)
             )
@@ -192,6 +207,28 @@ class Journal:
                 "updated": updated,
             }
 
+    def export(self, run_id: str, path: Path) -> None:
+        """Write the settled things of a run as CSV for people, in place of an earlier report."""
+        beside = path.with_name(f".{path.name}.new")
+        with files.explained(path), beside.open("w", encoding="utf-8", newline="") as stream:
+            report = csv.writer(stream)
+            report.writerow(_REPORT)
+            for row in self.rows(run_id):
+                report.writerow([guarded(str(row.get(key) or "")) for key in _REPORT])
+        beside.replace(path)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._connection:
+                yield
+        except sqlite3.OperationalError as error:
+            raise Local(
+                f"cannot write {self.path}: {error}",
+                hint="free some space, then run the same command again; it resumes",
+                on=str(self.path),
+            ) from error
+
     def _run(self, values: tuple[Any, ...]) -> Run:
         run_id, command, summary, target, things, _, started, ended, exit_code = values
         counts = dict(
@@ -209,7 +246,7 @@ class Journal:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_SCHEMA)
-            connection.execute("PRAGMA quick_check(1)")
+            _check(connection)
             with contextlib.suppress(OSError):
                 self.path.chmod(files.PRIVATE_FILE)
         except BaseException:
@@ -223,3 +260,9 @@ class Journal:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
         return aside
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)

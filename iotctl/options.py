@@ -109,7 +109,6 @@ def capability(name: str, summary: str) -> typer.Typer:
         help=summary,
         short_help=summary,
         cls=Group,
-        no_args_is_help=True,
         rich_markup_mode=None,
         add_completion=False,
         pretty_exceptions_enable=False,

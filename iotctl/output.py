@@ -47,7 +47,8 @@ class Output:
         elif self.form == "quiet" and result.table is not None:
             self._ids(result.table)
         elif result.text is not None:
-            self._write(result.text if result.text.endswith("\n") or not result.text else f"{result.text}\n")
+            text = sanitize(result.text, multiline=True) if self._out.isatty() else result.text
+            self._write(text if text.endswith("\n") or not text else f"{text}\n")
         elif result.table is not None:
             self._table(result.table)
         self.failures(result.failures)
@@ -180,11 +181,10 @@ class Output:
             self._write(f"{_cell(row.get(key))}\n")
 
     def _envelope(self, command: str, data: Any, failures: tuple[Failure, ...], code: Exit) -> None:  # noqa: ANN401
-        document = json.dumps(_envelope(command, data, failures, code), indent=2, default=str)
-        self._write(f"{redact(document) if failures else document}\n")
+        self._write(f"{_json(_envelope(command, data, failures, code), indent=2)}\n")
 
     def _line(self, value: Mapping[str, Any]) -> None:
-        self._write(json.dumps(value, default=str) + "\n")
+        self._write(f"{_json(value)}\n")
 
     def _write(self, text: str) -> None:
         self._out.write(text)
@@ -204,8 +204,13 @@ def _envelope(command: str, data: Any, failures: tuple[Failure, ...], code: Exit
         "status": status,
         "exitCode": int(code),
         "data": data,
-        "errors": [failure.to_json() for failure in failures],
+        "errors": [{key: redact(value) for key, value in failure.to_json().items()} for failure in failures],
     }
+
+
+def _json(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON in ASCII; DEL is the one control character that json.dumps leaves."""
+    return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  any JSON value

@@ -165,10 +165,11 @@ class Plan:
 
     def iam_actions(self) -> tuple[str, ...]:
         """The IAM actions it needs, those of its checks too."""
-        steps = (*self.shared, *self.each)
+        made = self.operations()
+        steps = [step for step in (*self.shared, *self.each) if step.op in made]
         reads = [expect.op for step in steps for expect in step.on_exists if expect.op]
         reads += [step.unless_found for step in steps if step.unless_found]
-        return permissions.actions([*self.operations(), *reads])
+        return permissions.actions([*made, *reads])
 
     def to_json(self) -> dict[str, Any]:
         """The plan without its rows, as `--dry-run -o json` prints it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,10 +24,11 @@ _SECRETS: Final = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(
         r"(?i)(?P<keep>\b(?:x-amz-(?:signature|credential|security-token)|signature|awsaccesskeyid"
-        r"|x-amz-security-token|aws_?secret_?access_?key|secretaccesskey|aws_?session_?token|sessiontoken)"
-        r"[\"']?\s*[=:]\s*[\"']?)(?!\[redacted\])[^\s&\"',;}]+"
+        r"|aws_?secret_?access_?key|secretaccesskey|aws_?session_?token|sessiontoken)"
+        # Quoted as JSON, as Python, as bytes, or as JSON within JSON.
+        r"\\?[\"']?\s*[=:]\s*(?:b?\\?[\"'])?)(?!\[redacted\])[^\s&\"',;}\\]+"
     ),
-    re.compile(r"(?i)(?P<keep>\bauthorization[\"']?\s*[=:]\s*[\"']?)(?!\[redacted\])[^\r\n\"']+"),
+    re.compile(r"(?i)(?P<keep>\bauthorization\\?[\"']?\s*[=:]\s*(?:b?\\?[\"'])?)(?!\[redacted\])[^\r\n\"'\\]+"),
 )
 _ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA|IOTCTLLOCAL)[A-Z0-9]{5,}([A-Z0-9]{4})\b")
 
@@ -61,7 +63,7 @@ def shown(payload: bytes, limit: int = 4096) -> str:
 
 
 def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any:  # noqa: ANN401  JSON is any value
-    """Strict JSON: no duplicate keys, no NaN or Infinity, bounded depth and digits.
+    """Strict JSON: no duplicate keys, no NaN or Infinity, no lone surrogates, bounded depth and digits.
 
     Raises:
         Usage: with the reason and where it is.
@@ -69,7 +71,9 @@ def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any
     """
     try:
         text = document.decode("utf-8-sig") if isinstance(document, bytes) else document
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
+        if "\\u" in text:
+            canonical(value).encode()
     except RecursionError as error:
         raise Usage(f"{name} is not usable JSON: nested too deeply") from error
     except ValueError as error:
@@ -114,6 +118,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large a number")
+    return value
 
 
 def _depth(value: object) -> int:

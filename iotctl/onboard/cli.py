@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iotctl import options
+from iotctl import options, text
 from iotctl.errors import Exit, NotFound, Usage
 from iotctl.options import Ctx
 from iotctl.plan import Plan
@@ -67,7 +67,7 @@ def check(file: FleetFile, policy: Policy = "thing", delimiter: Delimiter = ",",
             for name, number in sorted(found.items())
         ],
     )
-    return Result(data, table, notes=(*rows.warnings, f"{rows.source} is good: {len(rows):,} things"))
+    return Result(data, table, notes=(*rows.warnings, f"{rows.source} is good: {text.count(len(rows), 'thing')}"))
 
 
 @options.command(
@@ -159,7 +159,10 @@ def status(
             known = ", ".join(each.run_id for each in runs)
             raise NotFound(f"there is no run {run!r} in {directory}", hint=f"known: {known}")
         rows = list(journal.rows(run))
-    columns = tuple(Column(key, key.upper()) for key in ("thingName", "state", "line", "certificateId", "message"))
+    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
+    columns = tuple(
+        Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId", "message")
+    )
     return Result(
         {"runId": run, **chosen.counts, "rows": rows},
         Table(columns, rows),
@@ -183,8 +186,9 @@ def _runs(runs: list[Any]) -> Result:
         }
         for run in runs
     ]
+    titles = {"runId": "RUN", "accountId": "ACCOUNT"}
     columns = tuple(
-        Column(key, key.upper())
+        Column(key, titles.get(key, key.upper()))
         for key in ("runId", "started", "things", "done", "conflict", "failed", "planned", "accountId")
     )
     return Result({"runs": rows}, Table(columns, rows))
@@ -219,7 +223,7 @@ def _read(file: str, policy: str, delimiter: str, renamed: list[str] | None) -> 
 
 
 def _check_key_type(key_type: str) -> None:
-    from iotctl import pki, text
+    from iotctl import pki
 
     if key_type not in pki.KEY_TYPES:
         meant = text.nearest(key_type, pki.KEY_TYPES) or pki.KEY_TYPES[0]

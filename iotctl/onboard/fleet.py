@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from iotctl import text
 from iotctl.errors import BadInput, Error, Usage
@@ -161,21 +161,28 @@ def read(source: str, reading: Reading) -> Fleet:
 
     """
     if source == "-":
-        stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-        return _read(stream, "standard input", Path.cwd(), reading)
+        return _decoded(cast("io.BufferedReader", sys.stdin.buffer), "standard input", Path.cwd(), reading)
     path = Path(source)
     try:
+        # Opened once: a named pipe has only one beginning.
         with path.open("rb") as raw:
-            head = raw.read(4) if raw.seekable() else b""
-        for mark, encoding in _ENCODINGS:
-            if head.startswith(mark):
-                raise Usage(
-                    f"{source} is {encoding}", code="Encoding", hint="save it as UTF-8 (in Excel: CSV UTF-8)", on=source
-                )
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _read(stream, source, path.parent, reading)
+            return _decoded(raw, source, path.parent, reading)
     except OSError as error:
         raise Usage(f"{source} cannot be read: {error.strerror}", code="Unreadable", on=source) from error
+
+
+def _decoded(raw: io.BufferedReader, source: str, directory: Path, reading: Reading) -> Fleet:
+    head = raw.peek(4)
+    for mark, encoding in _ENCODINGS:
+        if head.startswith(mark):
+            raise Usage(
+                f"{source} is {encoding}", code="Encoding", hint="save it as UTF-8 (in Excel: CSV UTF-8)", on=source
+            )
+    stream = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    try:
+        return _read(stream, source, directory, reading)
+    finally:
+        stream.detach()
 
 
 def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fleet:
@@ -261,16 +268,19 @@ def _header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
         raise Usage(
             f"{source} has no column {THING_NAME}", code="Header", hint=f"--map {meant}={THING_NAME}", on=source
         )
-    paths = sorted(name.removeprefix("shadow:") for name in columns if name.startswith("shadow:"))
+    paths = sorted(name.removeprefix("shadow:").split(".") for name in columns if name.startswith("shadow:"))
     for short, long in itertools.pairwise(paths):
-        if long.startswith(f"{short}."):
-            raise Usage(f"{source}: shadow:{short} holds shadow:{long}; give one of them", code="Header", on=source)
+        if long[: len(short)] == short:
+            one, other = ".".join(short), ".".join(long)
+            raise Usage(f"{source}: shadow:{one} holds shadow:{other}; give one of them", code="Header", on=source)
     return columns
 
 
 def _known_column(name: str, position: int, source: str) -> None:
     if not name or name in COLUMNS:
         return
+    if _CONTROLS.intersection(name):
+        raise Usage(f"{source}: the name of column {position} has a control character", code="Header", on=source)
     if name.startswith("shadow:") and all(name.removeprefix("shadow:").split(".")):
         return
     if name.startswith("attr:"):

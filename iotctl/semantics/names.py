@@ -33,20 +33,21 @@ class Rule:
             return f"the {self.noun} is empty"
         if len(value) > self.longest:
             return f"the {self.noun} has {len(value)} characters, more than {self.longest}"
-        wrong = re.sub(self.alphabet, "", value)
+        wrong = re.sub(self.alphabet, "", value, flags=re.ASCII)
         return f"the {self.noun} {value!r} has {wrong[0]!r}; allowed: {self.shown}" if wrong else ""
 
 
 _NAME: Final = ("[a-zA-Z0-9:_-]", "letters, digits, : _ -")
-_ATTRIBUTE: Final = (r"[a-zA-Z0-9_.,@/:#=\[\]-]", "letters, digits, _ . , @ / : # = [ ] -")
 
 THING_NAME: Final = Rule("thing name", *_NAME, 128)
 THING_TYPE_NAME: Final = Rule("thing type name", *_NAME, 128)
 THING_GROUP_NAME: Final = Rule("thing group name", *_NAME, 128)
 BILLING_GROUP_NAME: Final = Rule("billing group name", *_NAME, 128)
 POLICY_NAME: Final = Rule("policy name", r"[\w+=,.@-]", "letters, digits, _ + = , . @ -", 128)
-ATTRIBUTE_NAME: Final = Rule("attribute name", *_ATTRIBUTE, 128)
-ATTRIBUTE_VALUE: Final = Rule("attribute value", *_ATTRIBUTE, 800, 0)
+ATTRIBUTE_NAME: Final = Rule("attribute name", "[a-zA-Z0-9_.,@/:#-]", "letters, digits, _ . , @ / : # -", 128)
+ATTRIBUTE_VALUE: Final = Rule(
+    "attribute value", r"[a-zA-Z0-9_.,@/:#=\[\]-]", "letters, digits, _ . , @ / : # = [ ] -", 800, 0
+)
 
 ATTRIBUTES_WITHOUT_TYPE: Final = 3
 ATTRIBUTES_WITH_TYPE: Final = 50

@@ -1,0 +1,160 @@
+"""`iotctl local`: AWS IoT on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iotctl.errors import Exit
+from iotctl.options import Ctx, capability, command
+from iotctl.result import Column, Result, Stream, Table
+
+if TYPE_CHECKING:
+    from iotctl.local.state import Ports, State
+    from iotctl.target import Platform
+
+app = capability("local", "AWS IoT on this machine: one process, no account, the same commands.")
+
+_COLUMNS = tuple(Column(key) for key in ("httpUrl", "mqttPort", "httpsPort", "caFile", "accountId", "region", "pid"))
+
+
+class PortChoice(StrEnum):
+    """How ports that are not given are chosen."""
+
+    AUTO = "auto"
+    DEFAULT = "default"
+
+
+@command(
+    app,
+    example="iotctl local up --detach\niotctl local up --ports auto",
+    exits=(Exit.LOCAL,),
+)
+def up(
+    ctx: Ctx,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready; it runs on.")] = False,
+    http_port: Annotated[int | None, typer.Option(min=0, max=65535, help="AWS's HTTP APIs [4510].")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(min=0, max=65535, help="MQTT with mutual TLS [8883].")] = None,
+    https_port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTPS and WebSocket [8443].")] = None,
+    ports: Annotated[
+        PortChoice, typer.Option(help="auto: the system chooses, once; they are kept.")
+    ] = PortChoice.DEFAULT,
+) -> Result | Stream:
+    """Start the local platform; where it runs already, say so."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    state = State.here()
+    region = ctx.obj.region
+    if state.running():
+        return _described(process.wait_until_ready(state), "the local platform is running already")
+    chosen = _ports(state, http_port, mqtt_port, https_port, auto=ports is PortChoice.AUTO)
+    if detach:
+        return _described(process.background(state, chosen, region), "the local platform is running")
+    rows = (_row(platform) for platform in process.foreground(state, chosen, region))
+    return Stream(_COLUMNS, rows, ("starting the local platform; Ctrl-C stops it",))
+
+
+@command(app, example="iotctl local down", exits=(Exit.LOCAL,))
+def down(ctx: Ctx) -> Result:  # noqa: ARG001  every command takes it
+    """Stop the local platform; its state stays."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    pid = process.stop(State.here())
+    return Result(data={"pid": pid}, notes=("the local platform has stopped; its state stays",))
+
+
+@command(app, example="iotctl local status -o json", exits=(Exit.LOCAL,))
+def status(ctx: Ctx) -> Result:  # noqa: ARG001  every command takes it
+    """Where the local platform is reached."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    return _described(process.found(State.here()))
+
+
+@command(app, example='eval "$(iotctl local env)"\naws iot list-things', exits=(Exit.LOCAL,))
+def env(ctx: Ctx) -> Result:  # noqa: ARG001  every command takes it
+    """Print the variables that send any AWS SDK or the AWS CLI to the local platform."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    platform = process.found(State.here())
+    variables = {
+        "AWS_ENDPOINT_URL": platform.http_url,
+        "AWS_ACCESS_KEY_ID": platform.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": platform.secret_access_key,
+        "AWS_REGION": platform.region,
+        "AWS_DEFAULT_REGION": platform.region,
+        "AWS_CA_BUNDLE": platform.ca_file,
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    lines.append("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN")
+    return Result(data=variables, text="\n".join(lines) + "\n")
+
+
+@command(app, example="iotctl local logs\niotctl local logs -f", exits=(Exit.LOCAL,))
+def logs(
+    ctx: Ctx,  # noqa: ARG001  every command takes it
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is still to come.")] = False,
+) -> Stream:
+    """Print the platform's log."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    return Stream((Column("line"),), ({"line": line} for line in process.log_lines(State.here(), follow=follow)))
+
+
+@command(app, example="iotctl local down && iotctl local reset", exits=(Exit.LOCAL,))
+def reset(ctx: Ctx) -> Result:  # noqa: ARG001  every command takes it
+    """Forget everything that the stopped platform knows; its ports stay."""
+    from iotctl.local import process
+    from iotctl.local.state import State
+
+    process.reset(State.here())
+    return Result(data={}, notes=("the local platform begins anew with the next iotctl local up",))
+
+
+@command(app, example="iotctl local demo\niotctl local demo --clean", exits=(Exit.LOCAL,))
+def demo(
+    ctx: Ctx,
+    clean: Annotated[bool, typer.Option("--clean", help="Stop it and remove everything at the end.")] = False,
+) -> Stream:
+    """Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees."""
+    from iotctl.local import demo as guided
+
+    lines = guided.tour(ctx.obj.home / "demo", clean=clean, terminal=sys.stdout.isatty())
+    return Stream((Column("line"),), lines)
+
+
+def _ports(state: State, http: int | None, mqtt: int | None, https: int | None, *, auto: bool) -> Ports:
+    from iotctl.local.state import Ports
+
+    kept = state.ports() or (Ports(0, 0, 0) if auto else Ports())
+    return Ports(
+        kept.http if http is None else http,
+        kept.mqtt if mqtt is None else mqtt,
+        kept.https if https is None else https,
+    )
+
+
+def _described(platform: Platform, *notes: str) -> Result:
+    row = _row(platform)
+    return Result(data=row, table=Table(_COLUMNS, [row]), notes=notes)
+
+
+def _row(platform: Platform) -> dict[str, Any]:
+    return {
+        "httpUrl": platform.http_url,
+        "mqttPort": platform.mqtt_port,
+        "httpsPort": platform.https_port,
+        "caFile": platform.ca_file,
+        "accountId": platform.account_id,
+        "region": platform.region,
+        "pid": platform.pid,
+    }

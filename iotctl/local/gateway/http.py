@@ -1,0 +1,192 @@
+"""The HTTP server: who may ask, which operation it is, and the answer, sent only after its transaction is committed.
+
+Safety: loopback only; the Host must name this machine, so that no web site's name resolves to here; a request with an
+Origin is a browser's, and refused; every request carries the access key of this platform.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from iotctl import clock
+from iotctl.aws import service_model
+from iotctl.local.gateway import answers
+from iotctl.local.gateway import service_model as models
+from iotctl.local.gateway.answers import Answer, Dialect
+from iotctl.local.services import OPERATIONS, AwsError
+
+if TYPE_CHECKING:
+    import socket
+
+    from iotctl.local.store import Store
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY: Final = 1024 * 1024
+_CREDENTIAL: Final = re.compile(
+    r"(?:Credential=|X-Amz-Credential=)([^/,&\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request", re.IGNORECASE
+)
+_REAL_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
+_ANY_REGION: Final = frozenset({"sts", "s3", "iam"})
+_SHUTDOWN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """What a request's signature names.
+
+    Attributes:
+        key_id: the access key.
+        service: what the request is signed for.
+
+    """
+
+    key_id: str
+    region: str
+    service: str
+
+
+class HttpGateway:
+    """AWS's HTTP APIs on one socket."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names = ("127.0.0.1", "localhost")
+        self._ports: set[str] = {""}
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve on a socket that is bound to a loopback address."""
+        self._ports.add(str(listener.getsockname()[1]))
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def stop(self) -> None:
+        """Stop listening, and finish what is being answered."""
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        started = clock.monotonic()
+        request_id = str(uuid.uuid4())
+        operation, answer = await self._answer(request, request_id)
+        taken = (clock.monotonic() - started) * 1000
+        log.info("%s %s %d %.1f ms", request.method, operation or "-", answer.status, taken)
+        headers = {"x-amzn-RequestId": request_id, **answer.headers}
+        return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
+
+    async def _answer(self, request: web.BaseRequest, request_id: str) -> tuple[str, Answer]:
+        """The name of the operation, as far as it is known, and the answer."""
+        path, _, query = request.raw_path.partition("?")
+        caller = _caller(request.headers.get("Authorization", ""), query)
+        dialect = _dialect(request, caller)
+        try:
+            self._local(request)
+            caller = self._own(caller, dialect)
+            body = await request.read()
+        except AwsError as error:
+            return "", answers.error(dialect, 403, error.code, error.message, request_id)
+        except web.HTTPRequestEntityTooLarge:
+            message = f"A request cannot be larger than {LARGEST_BODY} bytes"
+            return "", answers.error(dialect, 413, "RequestEntityTooLargeException", message, request_id)
+        asked = models.Request(request.method, path, query, request.headers, body)
+        if caller.service == "sts":
+            return await self._query("sts", asked, request_id)
+        if caller.service not in models.SERVICES:
+            message = f"The service {caller.service} is not a part of the local platform; nothing was done"
+            return "", answers.error(dialect, 400, "NotImplementedException", message, request_id)
+        return await self._rest(models.api(models.SERVICES[caller.service]), asked, request_id)
+
+    async def _rest(self, api: models.Api, asked: models.Request, request_id: str) -> tuple[str, Answer]:
+        name = ""
+        try:
+            call, labels = api.call(asked.method, asked.path)
+            name = call.name
+            parameters = call.parameters(asked, labels)
+            return name, call.answer(await self._carry_out(name, parameters))
+        except AwsError as error:
+            status = api.status(error.code)
+            return name, answers.error(Dialect.JSON, status, error.code, error.message, request_id, **error.members)
+        except Exception:
+            log.exception("%s failed, request id %s", name, request_id)
+            message = "An internal failure of the local platform; its log says more: iotctl local logs"
+            return name, answers.error(Dialect.JSON, 500, "InternalFailureException", message, request_id)
+
+    async def _query(self, service: str, asked: models.Request, request_id: str) -> tuple[str, Answer]:
+        """An operation of a query-protocol service; those that are built take no parameters and answer with texts."""
+        form = dict(parse_qsl(asked.body.decode("utf-8", "replace")))
+        operation = form.get("Action", "")
+        known = operation in service_model(service).operation_names
+        name = f"{service}:{operation}" if known else ""
+        try:
+            result = await self._carry_out(name or f"{service}:{operation[:64]}", {})
+        except AwsError as error:
+            return name, answers.error(Dialect.QUERY, 400, error.code, error.message, request_id)
+        namespace = service_model(service).metadata["xmlNamespace"]
+        return name, answers.query_result(operation, namespace, result, request_id)
+
+    async def _carry_out(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        operation = OPERATIONS.get(name)
+        if operation is None:
+            message = f"{name} is not built in the local platform; nothing was done"
+            raise AwsError("NotImplementedException", message)
+        if operation.prepare:
+            parameters["prepared"] = await asyncio.to_thread(operation.prepare, self._store)
+        return operation(self._store, **parameters)
+
+    def _local(self, request: web.BaseRequest) -> None:
+        """Refuse a request that does not come from a client of this machine."""
+        if "Origin" in request.headers:
+            raise AwsError("AccessDeniedException", "Requests of web pages are refused: this one has an Origin header")
+        name, _, port = request.headers.get("Host", "").partition(":")
+        local = name in self._names or name.endswith(".localhost")
+        if not local or port not in self._ports:
+            message = "The Host header does not name this platform; use http://127.0.0.1 and its port"
+            raise AwsError("AccessDeniedException", message)
+
+    def _own(self, caller: _Caller | None, dialect: Dialect) -> _Caller:
+        """Refuse a caller without this platform's key, or of another region."""
+        if caller is None:
+            raise AwsError("MissingAuthenticationTokenException", "The request has no AWS signature (SigV4)")
+        if caller.key_id != self._store.access_key_id:
+            message = (
+                "The security token included in the request is invalid: not the access key of this local platform."
+            )
+            if _REAL_KEY.fullmatch(caller.key_id):
+                message += " It is a key of AWS, and this is the iotctl local platform, not AWS: nothing was done."
+            raise AwsError(_INVALID_KEY[dialect], f'{message} eval "$(iotctl local env)" sets the right one.')
+        if caller.region != self._store.region and caller.service not in _ANY_REGION:
+            region = self._store.region
+            message = (
+                f"Credential should be scoped to a valid region, not '{caller.region}': this platform is {region}."
+            )
+            raise AwsError("InvalidSignatureException", message)
+        return caller
+
+
+_INVALID_KEY: Final = {
+    Dialect.JSON: "UnrecognizedClientException",
+    Dialect.QUERY: "InvalidClientTokenId",
+    Dialect.S3: "InvalidAccessKeyId",
+}
+
+
+def _caller(authorization: str, query: str) -> _Caller | None:
+    found = _CREDENTIAL.search(authorization or unquote(query))
+    return _Caller(found[1], found[2], found[3]) if found else None
+
+
+def _dialect(request: web.BaseRequest, caller: _Caller | None) -> Dialect:
+    if caller is not None and caller.service == "s3":
+        return Dialect.S3
+    form = request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+    return Dialect.QUERY if form else Dialect.JSON
