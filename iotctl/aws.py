@@ -74,7 +74,7 @@ class Aws:
         self._methods: dict[tuple[str, bool], Any] = {}
 
     def call(self, op: str, *, once: bool = False, **params: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's own shapes
-        """The answer of one operation, without its metadata.
+        """The answer of one operation, without its metadata; a `payload` that botocore would stream is read.
 
         Args:
             op: `service:Operation`, e.g. "iot:CreateThing".
@@ -95,6 +95,8 @@ class Aws:
             log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)
             raise translated from error
         metadata = answer.pop("ResponseMetadata", {})
+        if hasattr(answer.get("payload"), "read"):
+            answer["payload"] = answer["payload"].read()
         if log.isEnabledFor(logging.DEBUG):
             taken = (clock.monotonic() - started) * 1000
             log.debug("%s answered in %.0f ms, request id %s", op, taken, metadata.get("RequestId", "-"))
@@ -129,6 +131,14 @@ class Aws:
     def identity(self) -> str:
         """The ARN of the caller."""
         return str(self.call("sts:GetCallerIdentity").get("Arn", ""))
+
+    def credentials(self) -> tuple[str, str, str | None]:
+        """Access key id, secret and session token as they are now; asked again, they are renewed where they expire."""
+        found = self._session.get_credentials()
+        if found is None:
+            raise Auth("no AWS credentials were found", code="NoCredentials", hint="aws sso login, or set AWS_PROFILE")
+        frozen = found.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token
 
     @property
     def kind(self) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from iotctl.journal import Outcome
     from iotctl.plan import Plan
 
-CAPABILITIES: Final = ("onboard", "account", "local")
+CAPABILITIES: Final = ("onboard", "shadow", "account", "local")
 
 _UsageError: Final[Any] = typer.BadParameter.__base__
 _ClickError: Final[Any] = _UsageError.__base__
@@ -204,6 +204,10 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                 ended = error
             finally:
                 journal.record(plan.run_id, waiting)
+            if plan.wait and ended is None and not caught:
+                failed = {failure.on for failure in kept}
+                if late := engine.still_waiting(plan, world, failed):
+                    ended = _late(plan, late)
         counts["done"] += before
         code = _code_of(counts, len(plan.rows), ended, caught)
         journal.finish(plan.run_id, code)
@@ -213,6 +217,16 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
 
 
 _COLUMNS: Final = (Column("thingName"), Column("state"), Column("certificateId"))
+
+
+def _late(plan: Plan, late: list[str]) -> errors.Timeout:
+    assert plan.wait is not None
+    shown = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
+    return errors.Timeout(
+        f"{text.count(len(late), 'thing')} of {len(plan.rows):,} have not {plan.wait.what}"
+        f" within {plan.wait.seconds:g} s ({shown}); they may still",
+        hint="the change is made; iotctl shadow diff shows who is behind",
+    )
 
 
 def _code_of(counts: dict[str, int], things: int, ended: Error | None, caught: list[int]) -> Exit:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
+    from iotctl.mqtt import Connection
     from iotctl.target import Target
 
 PLATFORM_FILE = "platform.json"
@@ -97,6 +98,21 @@ class Context:
             raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach") from error
         except (OSError, ValueError) as error:
             raise Local(f"{path} cannot be read", hint="iotctl local reset") from error
+
+    def operator(self) -> Connection:
+        """An MQTT connection of the operator's: over WebSocket, signed with the credentials of this command."""
+        from iotctl.mqtt import Connection
+
+        target = self.target
+        platform = self.platform if target.kind == "local" else None
+        return Connection.operator(
+            self.aws.call("iot:DescribeEndpoint", endpointType="iot:Data-ATS")["endpointAddress"],
+            platform.https_port if platform else 443,
+            region=target.region,
+            credentials=self.aws.credentials,
+            ca_file=platform.ca_file if platform else None,
+            paced=platform is None,
+        )
 
     @property
     def platform_directory(self) -> Path:

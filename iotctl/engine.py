@@ -13,7 +13,8 @@ import json
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 
@@ -40,6 +41,7 @@ from iotctl.result import Failure
 
 BATCH: Final = 500
 MOST_WORKERS: Final = 32
+READERS: Final = 16
 UNKNOWN_RATE: Final = 25.0
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 EQUAL_FAILURES: Final = 20
@@ -83,7 +85,7 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
             a row. What was done until then has been yielded; the rest stays as it was.
 
     """
-    steps = _Steps(world)
+    steps = _Steps(world, plan)
     shared: dict[str, Any] = {}
     for step in plan.shared:
         steps.perform(step, shared)
@@ -118,7 +120,7 @@ def poll(
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda answer: not done(answer)),
-        wait=tenacity.wait_exponential_jitter(initial=every, max=every * 10, jitter=every),
+        wait=tenacity.wait_exponential(multiplier=every, max=every * 10) + tenacity.wait_random(0, every),
         stop=tenacity.stop_after_delay(seconds),
         sleep=clock.sleep,
     )
@@ -130,11 +132,44 @@ def poll(
         ) from error
 
 
+def still_waiting(plan: Plan, world: World, failed: Container[str]) -> list[str]:
+    """Wait for what must become true after a plan's steps; the things for which it did not, in time.
+
+    Args:
+        plan: with a `wait`.
+        world: as for `run`.
+        failed: things whose steps failed; nothing is waited for there.
+
+    """
+    wait = plan.wait
+    assert wait is not None
+    left = [row for row in plan.rows if row["thingName"] not in failed]
+
+    def holds(row: Row) -> bool:
+        try:
+            answer = world.call(wait.op, **resolve(wait.params, {"row": row}))
+        except (Temporary, NotFound):
+            return False
+        return all(_equal(expect.equals, lookup(expect.path, answer)) for expect in wait.holds)
+
+    def those_left() -> list[Row]:
+        nonlocal left
+        if world.stop.is_set():
+            raise Interrupted("stopped waiting")
+        left = [row for row, held in zip(left, pool.map(holds, left), strict=True) if not held]
+        return left
+
+    with ThreadPoolExecutor(READERS) as pool, contextlib.suppress(Timeout, Interrupted):
+        poll(those_left, lambda waiting: not waiting, seconds=wait.seconds, what=wait.what)
+    return [row["thingName"] for row in left]
+
+
 class _Steps:
     """Performs one step for one thing, with its retries and its idea of success."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, plan: Plan) -> None:
         self._world = world
+        self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in plan.operations())
         self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
         self._lock = threading.Lock()
         self.latency = 0.0
@@ -199,13 +234,13 @@ class _Steps:
     def _call(self, op: str, params: Mapping[str, Any], *, believe: bool = False) -> dict[str, Any]:
         """One operation, paced; a throttle is tried again free of charge, what is temporary a few times.
 
-        A NotFound right after a create is not believed at once either: AWS's registry is eventually consistent.
+        A NotFound in a plan that creates is not believed at once either: AWS's registry is eventually consistent.
         """
         for wait in (*WAITS, None):
             try:
                 return self._paced(op, params)
             except (Temporary, NotFound) as error:
-                if wait is None or (believe and isinstance(error, NotFound)):
+                if wait is None or (isinstance(error, NotFound) and (believe or not self._creates)):
                     raise
                 if self._world.stop.wait(wait):
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -100,6 +100,16 @@ def split(argv: Sequence[str]) -> tuple[Globals, list[str]]:
         meant = nearest(chosen.output, FORMATS)
         raise Usage(f"unknown output format {chosen.output!r}", hint=f"-o {meant or 'table|json|quiet'}")
     return chosen, rest
+
+
+ThingGroup = Annotated[
+    str | None, typer.Option("--thing-group", "-g", metavar="NAME", help="All things of a group and of those below it.")
+]
+Search = Annotated[str | None, typer.Option("--search", metavar="QUERY", help="The things a fleet index query finds.")]
+ThingsFile = Annotated[
+    str | None, typer.Option("--things", metavar="FILE", help="The things of a list, one name a line; - for stdin.")
+]
+ShadowName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="A named shadow; else the classic one.")]
 
 
 def capability(name: str, summary: str) -> typer.Typer:

@@ -33,6 +33,7 @@ class Output:
         self.form = form
         self._out = stdout or sys.stdout
         self._err = stderr or sys.stderr
+        self._streaming = False
         self._color = color and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
     @property
@@ -57,6 +58,7 @@ class Output:
     def stream(self, command: str, stream: Stream, code: Exit = Exit.OK) -> None:
         """Write rows as they come, and how the stream ended."""
         keys = [column.key for column in stream.columns]
+        self._streaming = True
         self.notes(stream.notes)
         for row in stream.rows:
             if self.form == "json":
@@ -68,6 +70,7 @@ class Output:
             self._out.flush()
         if self.form == "json":
             self._line({"type": "result", **_envelope(command, None, (), code)})
+        self._streaming = False
 
     def row(self, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
         """Write one row of a result that settles bit by bit: its id when quiet, tab-separated else."""
@@ -81,7 +84,9 @@ class Output:
 
     def failure(self, command: str, failures: tuple[Failure, ...], code: Exit) -> None:
         """Write that a command failed and has no answer."""
-        if self.form == "json":
+        if self.form == "json" and self._streaming:
+            self._line({"type": "result", **_envelope(command, None, failures, code)})
+        elif self.form == "json":
             self._envelope(command, None, failures, code)
         self.failures(failures)
 

@@ -70,6 +70,14 @@ class Certificate:
     public_key_pem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The attributes of a certificate's subject and issuer, alternative names included, by AWS IoT's names of them."""
+
+    subject: dict[str, tuple[str, ...]]
+    issuer: dict[str, tuple[str, ...]]
+
+
 class Authority:
     """A CA that signs device and server certificates.
 
@@ -242,6 +250,24 @@ def read(pem: str | bytes) -> Certificate:
     )
 
 
+def names(pem: str) -> Names:
+    """Who a PEM certificate names: `CommonName`, `Organization`, `AlternativeName.DNSName`, ...
+
+    The names are those of the developer guide's cert-policy-variables page.
+
+    Raises:
+        Usage: it is not a certificate.
+
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        subject = _alternative_names(certificate, x509.SubjectAlternativeName)
+        issuer = _alternative_names(certificate, x509.IssuerAlternativeName)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Usage("this is not a PEM certificate that can be read", code="CertificateUnreadable") from error
+    return Names(_attributes(certificate.subject) | subject, _attributes(certificate.issuer) | issuer)
+
+
 def key_matches(private_key_pem: bytes, certificate_pem: bytes) -> bool:
     """Whether a private key is the key of a certificate; False where either is damaged."""
     try:
@@ -322,6 +348,53 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 _NOT_A_CA: Final = x509.BasicConstraints(ca=False, path_length=None)
 _SIGNS_DATA: Final = _usage(signs_certificates=False)
+
+
+_ATTRIBUTES: Final = {
+    "DistinguishedNameQualifier": NameOID.DN_QUALIFIER,
+    "Country": NameOID.COUNTRY_NAME,
+    "Organization": NameOID.ORGANIZATION_NAME,
+    "OrganizationalUnit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "State": NameOID.STATE_OR_PROVINCE_NAME,
+    "CommonName": NameOID.COMMON_NAME,
+    "SerialNumber": NameOID.SERIAL_NUMBER,
+    "Title": NameOID.TITLE,
+    "Surname": NameOID.SURNAME,
+    "GivenName": NameOID.GIVEN_NAME,
+    "Initials": x509.ObjectIdentifier("2.5.4.43"),
+    "Pseudonym": NameOID.PSEUDONYM,
+    "GenerationQualifier": NameOID.GENERATION_QUALIFIER,
+}
+_ALTERNATIVES: Final[dict[str, type[x509.GeneralName]]] = {
+    "RFC822Name": x509.RFC822Name,
+    "DNSName": x509.DNSName,
+    "DirectoryName": x509.DirectoryName,
+    "UniformResourceIdentifier": x509.UniformResourceIdentifier,
+    "IPAddress": x509.IPAddress,
+}
+
+
+def _attributes(name: x509.Name) -> dict[str, tuple[str, ...]]:
+    found = {key: tuple(str(one.value) for one in name.get_attributes_for_oid(oid)) for key, oid in _ATTRIBUTES.items()}
+    return {key: values for key, values in found.items() if values}
+
+
+def _alternative_names(
+    certificate: x509.Certificate, kind: type[x509.SubjectAlternativeName | x509.IssuerAlternativeName]
+) -> dict[str, tuple[str, ...]]:
+    try:
+        given = list(certificate.extensions.get_extension_for_class(kind).value)
+    except x509.ExtensionNotFound:
+        return {}
+    found = {
+        key: tuple(_written(one) for one in given if isinstance(one, shape)) for key, shape in _ALTERNATIVES.items()
+    }
+    return {f"AlternativeName.{key}": values for key, values in found.items() if values}
+
+
+def _written(name: x509.GeneralName) -> str:
+    value = name.value
+    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
 
 
 def _extension(certificate: x509.Certificate, kind: type[x509.BasicConstraints]) -> x509.BasicConstraints | None:

@@ -6,6 +6,7 @@ IAM policy it needs are all read off it. The rows stream; a million of them are 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -103,6 +104,25 @@ class Step:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What must become true of every thing after a plan's steps, read again and again.
+
+    Attributes:
+        op: the read, with its params (Refs into the row).
+        holds: what its answer must hold.
+        seconds: how long to wait for all of them.
+        what: the things that do it, in words: "reported what was desired".
+
+    """
+
+    op: str
+    params: Mapping[str, Any]
+    holds: tuple[Expect, ...]
+    seconds: float
+    what: str
+
+
 class Rows(Protocol):
     """The things of a plan: countable, and iterable more than once without being held in memory."""
 
@@ -126,6 +146,7 @@ class Plan:
         directory: where its journal and lock are; empty: the tool's state directory.
         calls: how many calls of an operation the rows make, where that is not one per row.
         shows: what is told of each thing once it has settled, Refs into its steps.
+        wait: what must become true afterwards; None where the steps' own answers are the end of it.
         warnings: what the operator should know before saying yes.
 
     """
@@ -140,6 +161,7 @@ class Plan:
     directory: str = ""
     calls: Mapping[str, int] = field(default_factory=dict)
     shows: Mapping[str, Any] = field(default_factory=dict)
+    wait: Wait | None = None
     warnings: tuple[str, ...] = ()
 
     def operations(self) -> dict[str, int]:
@@ -193,11 +215,14 @@ class Plan:
 def lookup(path: str, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  an answer's member is any JSON value
     """The value at a dotted path, None where any part of it is absent.
 
-    Keys may hold dots (attribute names do): the longest key that fits is taken.
+    Keys may hold dots (attribute names do): the longest key that fits is taken. Bytes in between are a document (a
+    shadow's payload), and looked into as JSON.
     """
     value: Any = scope
     words = path.split(".")
     while words:
+        if isinstance(value, bytes):
+            value = json.loads(value)
         if not isinstance(value, Mapping):
             return None
         for size in range(len(words), 0, -1):

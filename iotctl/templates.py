@@ -65,7 +65,7 @@ def render_file(path: Path, **values: str) -> dict[str, Any]:
     document = text.loads(rendered, name=str(path))
     if not isinstance(document, dict):
         raise Usage(f"{path} does not render to a JSON object", on=str(path))
-    if _shape(document) != _shape(json.loads(harmless)):
+    if _shape(document) != _shape(text.loads(harmless, name=str(path))):
         raise Usage(f"{path}: a value changes the shape of the document", on=str(path))
     return document
 

@@ -26,9 +26,9 @@ _SECRETS: Final = (
         r"(?i)(?P<keep>\b(?:x-amz-(?:signature|credential|security-token)|signature|awsaccesskeyid"
         r"|aws_?secret_?access_?key|secretaccesskey|aws_?session_?token|sessiontoken)"
         # Quoted as JSON, as Python, as bytes, or as JSON within JSON.
-        r"\\?[\"']?\s*[=:]\s*(?:b?\\?[\"'])?)(?!\[redacted\])[^\s&\"',;}\\]+"
+        r"\\?[\"']?\s*[=:]\s*+(?:b?\\?[\"'])?+)(?!\[redacted\])[^\s&\"',;}\\]+"
     ),
-    re.compile(r"(?i)(?P<keep>\bauthorization\\?[\"']?\s*[=:]\s*(?:b?\\?[\"'])?)(?!\[redacted\])[^\r\n\"'\\]+"),
+    re.compile(r"(?i)(?P<keep>\bauthorization\\?[\"']?\s*[=:]\s*+(?:b?\\?[\"'])?+)(?!\[redacted\])[^\r\n\"'\\]+"),
 )
 _ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA|IOTCTLLOCAL)[A-Z0-9]{5,}([A-Z0-9]{4})\b")
 
@@ -86,6 +86,19 @@ def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any
 def canonical(value: object) -> str:
     """One text for one JSON value: sorted keys, no white space. What hashes and signatures are made of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def seconds(duration: str) -> float:
+    """Seconds of a duration as people type it: `30s`, `10m`, `24h`, `7d`; a bare number is seconds.
+
+    Raises:
+        Usage: it is not one.
+
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d|)", duration.strip())
+    if not match:
+        raise Usage(f"{duration!r} is not a duration", hint="for example 30s, 10m, 24h, 7d")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

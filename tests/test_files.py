@@ -68,9 +68,10 @@ def test_a_replacement_that_fails_leaves_the_old_file(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(Local, match="No space left") as caught:
+    with monkeypatch.context() as patched:
         patched.setattr(os, failing, full)
-        files.replace(place, b"new")
+        with pytest.raises(Local, match="No space left") as caught:
+            files.replace(place, b"new")
     assert ("ENOSPC", "free some space, then run the same command again; it resumes") == (
         caught.value.code,
         caught.value.hint,

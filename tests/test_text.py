@@ -19,7 +19,11 @@ _ANY_TEXT = st.text(st.characters(codec=None, categories=None))
 _HARMLESS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")))
 _SECRET = st.from_regex(r"S3CRET[a-zA-Z0-9/+=]{8,60}", fullmatch=True)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False) | _HARMLESS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _HARMLESS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_HARMLESS, inner, max_size=4),
     max_leaves=12,
 )

@@ -187,7 +187,7 @@ def _log_to(state: State) -> None:
 
 
 def _not_ready(child: subprocess.Popen[bytes]) -> Error | None:
-    """What a started platform says first: None when it is ready, else its error, empty where it said nothing."""
+    """What a started platform says first: None when one is ready, else its error, empty where it said nothing."""
     assert child.stdout is not None
     with child.stdout as output:
         readable, _, _ = select.select([output], [], [], _READY_SECONDS)
@@ -197,10 +197,9 @@ def _not_ready(child: subprocess.Popen[bytes]) -> Error | None:
                 said = json.loads(output.readline() or b"{}")
             except ValueError:
                 said = {}
-    if said.get("type") == "row":
+    if said.get("type") == "row" or said.get("exitCode") == 0:
         return None
-    errors = said.get("errors") or [{}]
-    first = errors[0]
+    first = next(iter(said.get("errors") or ()), {})
     return Local(
         first.get("message", ""), code=first.get("code", ""), cause=first.get("cause", ""), hint=first.get("hint", "")
     )

@@ -2,8 +2,8 @@
 
     pytest -m bench -s tests/bench/bench_registry.py
 
-Every round measures the servers one after the other, and the ratio of a round is of that round's figures; the medians are
-printed. Nothing is decided here.
+Every round measures the servers one after the other, and the ratio of a round is of that round's figures; the medians
+are printed. Nothing is decided here.
 """
 
 from __future__ import annotations

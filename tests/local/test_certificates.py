@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import ssl
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_the_id_is_the_digest_of_the_der(iot: Any, signer: pki.Authority) -> Non
 
 
 def test_registering_again_names_the_certificate(iot: Any, signer: pki.Authority) -> None:
-    """The second time is ResourceAlreadyExistsException with the certificate's id and ARN, however the PEM is written."""
+    """The second time is ResourceAlreadyExistsException with the certificate's id and ARN."""
     pem = signer.issue("device").certificate_pem
     first = without_metadata(iot.register_certificate_without_ca(certificatePem=pem))
     refusal = refused(iot.register_certificate_without_ca, certificatePem=pem + "\n")
@@ -67,8 +67,8 @@ def test_a_certificate_is_described(iot: Any, signer: pki.Authority) -> None:
     read = pki.read(issued.certificate_pem)
     assert issued.certificate_pem == described["certificatePem"]
     assert (read.not_before, read.not_after) == (
-        described["validity"]["notBefore"].astimezone(datetime.UTC),
-        described["validity"]["notAfter"].astimezone(datetime.UTC),
+        described["validity"]["notBefore"].astimezone(dt.UTC),
+        described["validity"]["notAfter"].astimezone(dt.UTC),
     )
     assert described["certificateArn"].split(":")[4] == described["ownedBy"]
 

@@ -89,7 +89,7 @@ def test_a_group_with_children_is_not_deleted(iot: Any, name: Name, tree: None) 
 
 
 def test_members_are_listed(iot: Any, name: Name, tree: None) -> None:
-    """A group's things, those below with `recursive`; a thing's groups, those above included; adding again is no error."""
+    """A group's things, those below with `recursive`; a thing's groups, those above included."""
     for _ in range(2):
         iot.add_thing_to_thing_group(thingName=name("a"), thingGroupName=name("line"))
     iot.add_thing_to_thing_group(thingName=name("b"), thingGroupName=name("site"))

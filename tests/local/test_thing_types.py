@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,8 +10,10 @@ from iotctl import clock
 from iotctl.local.services import AwsError
 from iotctl.local.services.thing_types import create_thing_type, delete_thing_type, deprecate_thing_type
 from iotctl.local.services.things import create_thing
-from iotctl.local.store import Store
 from tests.local.conftest import Name, refused, without_metadata
+
+if TYPE_CHECKING:
+    from iotctl.local.store import Store
 
 PROPERTIES = {"thingTypeDescription": "a pump", "searchableAttributes": ["model", "serial"]}
 

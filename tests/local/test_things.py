@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.local.conftest import Name, refused, without_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_new_thing_is_described(iot: Any, name: Name) -> None:

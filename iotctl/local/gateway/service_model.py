@@ -71,7 +71,7 @@ class Api:
         self._calls: dict[str, Call] = {}
         for name in self._model.operation_names:
             http = self._model.operation_model(name).http
-            self._root.add(http["requestUri"].partition("?")[0].strip("/").split("/"), http["method"], name)
+            self._root.add(http["requestUri"].partition("?")[0].removeprefix("/").split("/"), http["method"], name)
 
     def call(self, method: str, path: str) -> tuple[Call, dict[str, str]]:
         """The operation of a request, and the labels of its path.
@@ -81,7 +81,11 @@ class Api:
 
         """
         labels: dict[str, str] = {}
-        name = self._root.find(path.removeprefix("/").split("/"), 0, method, labels)
+        parts = path.removeprefix("/").split("/")
+        name = self._root.find(parts, 0, method, labels)
+        if name is None:
+            # A slash at the end means nothing, and some models have one.
+            name = self._root.find(parts[:-1] if not parts[-1] else [*parts, ""], 0, method, labels)
         if name is None:
             raise AwsError("UnknownOperationException", f"{self.service} has no operation {method} {unquote(path)}")
         return self.operation(name), labels

@@ -1,0 +1,152 @@
+"""What a device may do: the policies of its certificate and of its thing's groups, bound to its connection.
+
+Which thing a connection is of: the one that its certificate is exclusively attached to, else the one that its client id
+names, if the certificate is attached to it. Only then do thing variables have values and group policies count. Operators
+(SigV4) may do everything that a client can. What was bound is kept until `forget`.
+Sources: AWS IoT developer guide, pages thing-policy-variables, exclusive-thing, basic-policy-variables,
+cert-policy-variables, iot-action-resources, connect-policy, reserved-topics.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from iotctl import pki
+from iotctl.local.services import AwsError, attributes, certificates, principals, things
+from iotctl.local.services.policy_attachments import policies_of
+from iotctl.semantics import policy, topics
+from iotctl.semantics.policy_variables import certificate_variables
+
+if TYPE_CHECKING:
+    from iotctl.local.gateway.mqtt.session import Client
+    from iotctl.local.store import Store
+    from iotctl.semantics.policy import Grants, Policy
+
+_Values = dict[str, str | tuple[str, ...]]
+
+_KEPT: Final = 20_000
+_THING: Final = "iot:Connection.Thing."
+_parsed = functools.lru_cache(maxsize=1024)(policy.parse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The policies of one client, and all that is known of it."""
+
+    policies: tuple[Policy, ...]
+    values: _Values
+    grants: Grants
+
+
+class PolicyAuthorizer:
+    """Decides by the policies in the store (`broker.Authorizer`)."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bound: dict[str, dict[tuple[str, str], _Bound]] = {}
+        self._kept = 0
+        self._arns = {kind: store.arn(f"{kind}/") for kind in ("client", "topic", "topicfilter")}
+
+    def connect(self, client: Client, *, will: str, persistent: bool) -> bool:
+        """iot:Connect; `will` is the topic of the last will, empty: none."""
+        if not client.principal.certificate:
+            return True
+        bound = self._of(client)
+        asked = {"LastWill": bool(will), "PersistentConnect": persistent}
+        values = {**bound.values, "iot:ConnectAttributes": tuple(name for name, there in asked.items() if there)}
+        if will:
+            values["iot:LastWillTopic"] = self._arns["topic"] + will
+        return policy.grants(bound.policies, values).allows("iot:Connect", self._arns["client"] + client.client_id)
+
+    def publish(self, client: Client, topic: str, *, retain: bool) -> bool:
+        """iot:Publish, and iot:RetainPublish for a retained message; nobody publishes where only AWS does."""
+        if not topics.is_publishable(topic):
+            return False
+        if not client.principal.certificate:
+            return True
+        grants = self._of(client).grants
+        resource = self._arns["topic"] + topic
+        return grants.allows("iot:Publish", resource) and (not retain or grants.allows("iot:RetainPublish", resource))
+
+    def subscribe(self, client: Client, topic_filter: str) -> bool:
+        """iot:Subscribe; a shared subscription comes whole, `$share/NAME/FILTER`."""
+        return self._allowed(client, "iot:Subscribe", self._arns["topicfilter"] + topic_filter)
+
+    def receive(self, client: Client, topic: str) -> bool:
+        """iot:Receive."""
+        return self._allowed(client, "iot:Receive", self._arns["topic"] + topic)
+
+    def allows(self, client: Client, action: str, resource: str) -> bool:
+        """Any other action, on a resource as `thing/pump-7`; "*" where an action has none."""
+        return self._allowed(client, action, resource if resource == "*" else self._store.arn(resource))
+
+    def forget(self, certificate_id: str | None = None) -> None:
+        """Look again at what a certificate may do; None: at every one."""
+        if certificate_id is None:
+            self._bound.clear()
+            self._kept = 0
+        else:
+            self._kept -= len(self._bound.pop(certificate_id, {}))
+
+    def active(self, certificate_id: str, certificate: bytes) -> bool:  # noqa: ARG002  the id is the certificate's hash
+        """Whether a certificate is registered and ACTIVE (`broker.Principals`)."""
+        return certificates.certificate_active(self._store, certificate_id)
+
+    def _allowed(self, client: Client, action: str, resource: str) -> bool:
+        return not client.principal.certificate or self._of(client).grants.allows(action, resource)
+
+    def _of(self, client: Client) -> _Bound:
+        identity, key = client.principal.identity, (client.client_id, client.address)
+        found = self._bound.get(identity, {}).get(key)
+        if found is None:
+            if self._kept >= _KEPT:
+                self.forget()
+            found = self._bound.setdefault(identity, {})[key] = self._bind(client)
+            self._kept += 1
+        return found
+
+    def _bind(self, client: Client) -> _Bound:
+        store, identity = self._store, client.principal.identity
+        thing = self._thing(client)
+        documents = tuple(_parsed(document) for document in policies_of(store, identity, thing))
+        wanted = frozenset[str]().union(*(document.variables for document in documents))
+        values: _Values = {"iot:CertificateId": identity, "aws:SourceIp": client.address}
+        if client.client_id:
+            values["iot:ClientId"] = client.client_id
+            values |= self._thing_values(thing)
+        if any(name.startswith("iot:Certificate.") for name in wanted):
+            values |= _certificate_values(store, identity)
+        return _Bound(documents, values, policy.grants(documents, values))
+
+    def _thing(self, client: Client) -> str | None:
+        """The thing that a connection is of; none over HTTP, which names no client."""
+        if not client.client_id:
+            return None
+        principal = certificates.arn_of(self._store, client.principal.identity)
+        exclusive = principals.exclusive_thing(self._store, principal)
+        if exclusive is not None:
+            return exclusive
+        return client.client_id if principals.attached(self._store, principal, client.client_id) else None
+
+    def _thing_values(self, thing: str | None) -> _Values:
+        row = things.find(self._store, thing) if thing is not None else None
+        if row is None:
+            return {f"{_THING}IsAttached": "false"}
+        values: _Values = {f"{_THING}IsAttached": "true", f"{_THING}ThingName": row["name"]}
+        if row["type_name"]:
+            values[f"{_THING}ThingTypeName"] = row["type_name"]
+        for name, value in attributes.read(row["attributes"]).items():
+            values[f"{_THING}Attributes[{name}]"] = value
+        return values
+
+
+def _certificate_values(store: Store, identity: str) -> _Values:
+    try:
+        pem = certificates.known(store, identity)["pem"]
+    except AwsError:
+        return {}
+    names = pki.names(pem)
+    serial: _Values = {"iot:Certificate.SerialNumber": pki.read(pem).serial}
+    return serial | certificate_variables("Subject", names.subject) | certificate_variables("Issuer", names.issuer)

@@ -1,0 +1,318 @@
+"""Connect, subscribe, publish: the one door to MQTT (awsiotsdk), for operators and for devices, here and on AWS.
+
+A connection reconnects by itself, subscribes again, and says so: what was missed in between is never hidden. It speaks
+MQTT 5. Operators come over WebSocket with signed requests, devices with mutual TLS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from awscrt import auth, exceptions, mqtt5
+from awsiot import mqtt5_client_builder
+
+from iotctl import clock
+from iotctl.errors import Auth, Error, Temporary
+from iotctl.text import sanitize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONNECT_SECONDS: Final = 15.0
+ANSWER_SECONDS: Final = 10.0
+KEEP_ALIVE: Final = 60
+QUEUED: Final = 1000
+REFUSALS: Final = 3
+
+_REFUSED: Final = frozenset(
+    {
+        mqtt5.ConnectReasonCode.NOT_AUTHORIZED,
+        mqtt5.ConnectReasonCode.BAD_USERNAME_OR_PASSWORD,
+        mqtt5.ConnectReasonCode.BANNED,
+        mqtt5.ConnectReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+    }
+)
+_MOST_IN_SUBSCRIBE: Final = 8  # AWS IoT's limit of filters in one SUBSCRIBE
+
+Credentials = Callable[[], tuple[str, str, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a reader must know: messages may be missing.
+
+    Attributes:
+        kind: "lost" (the connection), "back" (it is up again), "dropped" (the reader is too slow).
+        detail: why, how long, how many.
+
+    """
+
+    kind: str
+    detail: str
+
+
+class Connection:
+    """One MQTT connection. Use it as a context manager; entering connects."""
+
+    def __init__(self, build: Callable[..., mqtt5.Client], endpoint: str, client_id: str, **settings: Any) -> None:  # noqa: ANN401  awscrt's
+        self.client_id = client_id
+        self._endpoint = endpoint
+        self._inbox: queue.Queue[Message | Notice | Error] = queue.Queue(QUEUED)
+        self._filters: dict[str, mqtt5.QoS] = {}
+        self._up: Future[None] = Future()
+        self._stopped: Future[None] = Future()
+        self._refusals = self._dropped = 0
+        self._lost_at: float | None = None
+        self._last_fault = ""
+        self._client = build(
+            endpoint=endpoint,
+            client_id=client_id,
+            keep_alive_interval_sec=KEEP_ALIVE,
+            on_publish_received=self._received,
+            on_lifecycle_connection_success=self._connected,
+            on_lifecycle_connection_failure=self._failed,
+            on_lifecycle_disconnection=self._disconnected,
+            on_lifecycle_stopped=lambda _: _settle(self._stopped),
+            **settings,
+        )
+
+    @classmethod
+    def operator(
+        cls,
+        endpoint: str,
+        port: int,
+        *,
+        region: str,
+        credentials: Credentials,
+        ca_file: str | None = None,
+        paced: bool = True,
+    ) -> Self:
+        """A connection over WebSocket, signed anew at every reconnect.
+
+        Args:
+            endpoint: host name.
+            port: of its HTTPS side.
+            region: for the signature.
+            credentials: asked at every connect, so that those that expire are renewed.
+            ca_file: the endpoint's CA where the system does not have it.
+            paced: keep to AWS IoT's limits of a connection (100 publishes a second).
+
+        """
+
+        def current() -> auth.AwsCredentials:
+            return auth.AwsCredentials(*credentials())
+
+        return cls(
+            mqtt5_client_builder.websockets_with_default_aws_signing,
+            endpoint,
+            f"iotctl-{uuid.uuid4().hex[:8]}",
+            port=port,
+            region=region,
+            credentials_provider=auth.AwsCredentialsProvider.new_delegate(current),
+            **_common(ca_file, paced=paced),
+        )
+
+    @classmethod
+    def device(
+        cls,
+        endpoint: str,
+        port: int,
+        thing_name: str,
+        *,
+        certificate: Path,
+        key: Path,
+        ca_file: Path,
+        paced: bool = True,
+    ) -> Self:
+        """A connection with mutual TLS, with the files of a bundle; its client id is the thing's name."""
+        return cls(
+            mqtt5_client_builder.mtls_from_path,
+            endpoint,
+            thing_name,
+            port=port,
+            cert_filepath=str(certificate),
+            pri_key_filepath=str(key),
+            **_common(str(ca_file), paced=paced),
+        )
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            Auth: the credentials, the certificate or the policy are refused. Temporary: it cannot be reached.
+
+        """
+        self._client.start()
+        try:
+            self._up.result(CONNECT_SECONDS)
+        except FutureTimeoutError as error:
+            self.close()
+            raise Temporary(
+                f"{self._endpoint} did not accept an MQTT connection within {CONNECT_SECONDS:g} s",
+                code="Unreachable",
+                cause=self._last_fault,
+            ) from error
+        except Error:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.stop()
+        with contextlib.suppress(FutureTimeoutError):
+            self._stopped.result(ANSWER_SECONDS)
+
+    def subscribe(self, filters: Sequence[str], *, qos: int = 1) -> None:
+        """Subscribe, now and after every reconnect.
+
+        Raises:
+            Auth: a filter is refused. Temporary: no answer.
+
+        """
+        for start in range(0, len(filters), _MOST_IN_SUBSCRIBE):
+            part = {topic_filter: mqtt5.QoS(qos) for topic_filter in filters[start : start + _MOST_IN_SUBSCRIBE]}
+            answer = self._answered(self._subscribe(part), "SUBSCRIBE")
+            for topic_filter, code in zip(part, answer.reason_codes, strict=True):
+                if code > mqtt5.SubackReasonCode.GRANTED_QOS_2:
+                    raise Auth(
+                        f"the subscription to {topic_filter} was refused ({code.name})",
+                        code="SubscribeRefused",
+                        hint="the credentials or the policy do not allow iot:Subscribe on it",
+                        on=topic_filter,
+                    )
+            self._filters |= part
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Future[Any]:
+        """Publish; the future settles with the acknowledgement (QoS 1) or once it is sent (QoS 0)."""
+        packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS(qos), retain=retain)
+        sent: Future[Any] = self._client.publish(packet)
+        return sent
+
+    def listen(self, *, until: float | None = None) -> Iterator[Message | Notice]:
+        """Messages as they come, and notices of what may be missing between them.
+
+        Args:
+            until: a `clock.monotonic()` at which to end; for ever where None.
+
+        Raises:
+            Auth: the connection was lost and is refused since.
+
+        """
+        while until is None or clock.monotonic() < until:
+            try:
+                # A bounded wait, so that Ctrl-C is not held up by a quiet topic.
+                found = self._inbox.get(timeout=0.2 if until is None else max(0.0, min(0.2, until - clock.monotonic())))
+            except queue.Empty:
+                continue
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                yield Notice("dropped", f"{dropped} messages: this reader is too slow")
+            if isinstance(found, Error):
+                raise found
+            yield found
+
+    def _subscribe(self, filters: Mapping[str, mqtt5.QoS]) -> Future[Any]:
+        wanted = [mqtt5.Subscription(topic_filter=name, qos=qos) for name, qos in filters.items()]
+        asked: Future[Any] = self._client.subscribe(mqtt5.SubscribePacket(subscriptions=wanted))
+        return asked
+
+    def _answered(self, future: Future[Any], what: str) -> Any:  # noqa: ANN401  a packet of awscrt's
+        try:
+            return future.result(ANSWER_SECONDS)
+        except FutureTimeoutError as error:
+            raise Temporary(
+                f"{self._endpoint} did not answer {what}", code="NoAnswer", cause=self._last_fault
+            ) from error
+        except exceptions.AwsCrtError as error:
+            raise Temporary(f"{what} failed", code=error.name, cause=sanitize(error.message)) from error
+
+    def _received(self, data: mqtt5.PublishReceivedData) -> None:
+        packet = data.publish_packet
+        self._put(Message(packet.topic, bytes(packet.payload or b""), bool(packet.retain)))
+
+    def _connected(self, _: mqtt5.LifecycleConnectSuccessData) -> None:
+        self._refusals = 0
+        if self._lost_at is not None:
+            away, self._lost_at = clock.monotonic() - self._lost_at, None
+            if self._filters:
+                self._subscribe(self._filters)
+            self._put(Notice("back", f"reconnected after {away:.1f} s; what came in between is missing"))
+        _settle(self._up)
+
+    def _failed(self, data: mqtt5.LifecycleConnectFailureData) -> None:
+        fault, self._last_fault = _fault(self._endpoint, data), sanitize(str(data.exception))
+        if fault is None:
+            return
+        self._refusals += 1
+        if not self._up.done():
+            self._up.set_exception(fault)
+        elif self._refusals >= REFUSALS:
+            self._client.stop()
+            self._put(fault)
+
+    def _disconnected(self, data: mqtt5.LifecycleDisconnectData) -> None:
+        if self._stopped.done() or self._lost_at is not None:
+            return
+        self._lost_at = clock.monotonic()
+        reason = data.disconnect_packet.reason_code.name if data.disconnect_packet else str(data.exception)
+        self._put(Notice("lost", sanitize(reason)))
+
+    def _put(self, item: Message | Notice | Error) -> None:
+        """Keep it for the reader; where it does not keep up, the oldest goes, and is counted."""
+        while True:
+            try:
+                self._inbox.put_nowait(item)
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._inbox.get_nowait()
+                    self._dropped += 1
+            else:
+                return
+
+
+def _common(ca_file: str | None, *, paced: bool) -> dict[str, Any]:
+    flow = mqtt5.ExtendedValidationAndFlowControlOptions
+    chosen = flow.AWS_IOT_CORE_DEFAULTS if paced else flow.NONE
+    settings: dict[str, Any] = {"extended_validation_and_flow_control_options": chosen}
+    return settings | ({"ca_filepath": ca_file} if ca_file else {})
+
+
+def _fault(endpoint: str, data: mqtt5.LifecycleConnectFailureData) -> Error | None:
+    """Why the connection is refused; None for what a retry may mend."""
+    name = getattr(data.exception, "name", "")
+    cause = sanitize(f"{name}: {data.exception}")
+    if data.connack_packet is not None and data.connack_packet.reason_code in _REFUSED:
+        reason = data.connack_packet.reason_string or data.connack_packet.reason_code.name
+        return Auth(f"{endpoint} refused the MQTT connection: {sanitize(reason)}", code="ConnectRefused", cause=cause)
+    if "TLS" in name:
+        hint = "check the CA file, the certificate and the clock"
+        return Auth(f"no trusted TLS connection to {endpoint}", code="Tls", cause=cause, hint=hint)
+    if "UPGRADE" in name:
+        hint = "check the credentials and their permission iot:Connect"
+        return Auth(f"{endpoint} refused the WebSocket", code="ConnectRefused", cause=cause, hint=hint)
+    return None
+
+
+def _settle(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

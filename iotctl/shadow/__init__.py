@@ -1,0 +1,1 @@
+"""Read, change and compare device state."""

@@ -1,6 +1,0 @@
-from tests.faults.stage import VALUE
-
-
-def test_x():
-    """x."""
-    assert VALUE == 3

@@ -1,0 +1,156 @@
+"""Every listing is paginated, completely and without doubles; a foreign token is refused."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl.local.services import OPERATIONS
+from tests.local.conftest import client, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotctl import pki
+
+DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}]}'
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> Any:
+    """A platform with seven of everything: its client and the names to ask for."""
+    from iotctl.local import process
+    from iotctl.local.state import Ports, State
+
+    state = State(tmp_path_factory.mktemp("fleet") / "local")
+    state.directory.mkdir(mode=0o700)
+    iot = client(process.background(state, Ports(0, 0, 0), None))
+    iot.create_billing_group(billingGroupName="bill")
+    iot.create_thing_group(thingGroupName="root")
+    iot.create_thing_type(thingTypeName="kind")
+    iot.create_policy(policyName="held", policyDocument=DOCUMENT)
+    arns = []
+    for number in range(7):
+        name = f"n{number}"
+        pem = signer.issue(uuid.uuid4().hex).certificate_pem
+        arns.append(iot.register_certificate_without_ca(certificatePem=pem)["certificateArn"])
+        iot.create_thing_type(thingTypeName=name)
+        iot.create_thing_group(thingGroupName=name, parentGroupName="root")
+        iot.create_thing_group(thingGroupName=f"top{number}")
+        iot.create_billing_group(billingGroupName=name)
+        iot.create_policy(policyName=name, policyDocument=DOCUMENT)
+        iot.create_thing(
+            thingName=name,
+            thingTypeName="kind",
+            billingGroupName="bill",
+            attributePayload={"attributes": {"colour": f"red{number % 2}"}},
+        )
+        iot.add_thing_to_thing_group(thingName=name, thingGroupName=name)
+        iot.add_thing_to_thing_group(thingName="n0", thingGroupName=f"top{number}")
+        iot.attach_policy(policyName="held", target=arns[-1])
+        iot.attach_policy(policyName=name, target=arns[0])
+        iot.attach_thing_principal(thingName="n0", principal=arns[-1])
+        iot.attach_thing_principal(thingName=name, principal=arns[0])
+    yield iot, arns
+    process.stop(state)
+
+
+LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
+    ("list_things", "things", "next", {}, 7),
+    ("list_things", "things", "next", {"thingTypeName": "kind"}, 7),
+    ("list_things", "things", "next", {"attributeName": "colour"}, 7),
+    ("list_things", "things", "next", {"attributeName": "colour", "attributeValue": "red0"}, 4),
+    ("list_thing_types", "thingTypes", "next", {}, 8),
+    ("list_thing_groups", "thingGroups", "next", {}, 15),
+    ("list_thing_groups", "thingGroups", "next", {"parentGroup": "root", "recursive": True}, 7),
+    ("list_thing_groups_for_thing", "thingGroups", "next", {"thingName": "n0"}, 9),
+    ("list_things_in_thing_group", "things", "next", {"thingGroupName": "root", "recursive": True}, 7),
+    ("list_billing_groups", "billingGroups", "next", {}, 8),
+    ("list_things_in_billing_group", "things", "next", {"billingGroupName": "bill"}, 7),
+    ("list_thing_principals", "principals", "next", {"thingName": "n0"}, 7),
+    ("list_thing_principals_v2", "thingPrincipalObjects", "next", {"thingName": "n0"}, 7),
+    ("list_principal_things", "things", "next", {"principal": 0}, 7),
+    ("list_principal_things_v2", "principalThingObjects", "next", {"principal": 0}, 7),
+    ("list_certificates", "certificates", "marker", {}, 7),
+    ("list_certificates", "certificates", "marker", {"ascendingOrder": True}, 7),
+    ("list_policies", "policies", "marker", {}, 8),
+    ("list_policies", "policies", "marker", {"ascendingOrder": True}, 8),
+    ("list_attached_policies", "policies", "marker", {"target": 0}, 8),
+    ("list_principal_policies", "policies", "marker", {"principal": 0}, 8),
+    ("list_targets_for_policy", "targets", "marker", {"policyName": "held"}, 7),
+    ("list_policy_principals", "principals", "marker", {"policyName": "held"}, 7),
+]
+
+_WORDS = {"next": ("maxResults", "nextToken", "nextToken"), "marker": ("pageSize", "marker", "nextMarker")}
+
+
+def pages(method: Callable[..., Any], style: str, size: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every page of a listing."""
+    size_word, token_word, answer_word = _WORDS[style]
+    found = [method(**parameters, **{size_word: size})]
+    while token := found[-1].get(answer_word):
+        found.append(method(**parameters, **{size_word: size, token_word: token}))
+    return found
+
+
+@pytest.mark.parametrize(("operation", "key", "style", "parameters", "total"), LISTINGS)
+def test_a_listing_in_pages_is_the_listing(
+    fleet: Any, operation: str, key: str, style: str, parameters: dict[str, Any], total: int
+) -> None:
+    """Pages of three hold at most three each, every item once, in the order of the whole."""
+    iot, arns = fleet
+    given = {name: arns[value] if value == 0 else value for name, value in parameters.items()}
+    method = getattr(iot, operation)
+    found = [page[key] for page in pages(method, style, 3, given)]
+    whole = pages(method, style, 250, given)
+    assert len(whole) == 1
+    assert whole[0][key] == [item for page in found for item in page]
+    assert total == len(whole[0][key])
+    assert [3] * (total // 3) + ([total % 3] if total % 3 else []) == [len(page) for page in found]
+
+
+@pytest.mark.parametrize(("operation", "key", "style", "parameters", "total"), LISTINGS)
+def test_a_token_of_something_else_is_refused(
+    fleet: Any, operation: str, key: str, style: str, parameters: dict[str, Any], total: int
+) -> None:
+    """Garbage, and the token of another listing, are InvalidRequestException."""
+    iot, arns = fleet
+    given = {name: arns[value] if value == 0 else value for name, value in parameters.items()}
+    token_word = _WORDS[style][1]
+    other = iot.list_things(maxResults=1, attributeName="colour", usePrefixAttributeValue=True, attributeValue="r")
+    for token in ("AAAA", "W10=", other["nextToken"]):
+        refusal = refused(getattr(iot, operation), **given, **{token_word: token})
+        assert (refusal.code, refusal.status) == ("InvalidRequestException", 400)
+
+
+def test_the_default_page(fleet: Any) -> None:
+    """Without a size, a page has AWS's default of 25."""
+    iot, _ = fleet
+    arn = iot.create_thing_group(thingGroupName="tagged")["thingGroupArn"]
+    for first in (0, 15):
+        iot.tag_resource(
+            resourceArn=arn, tags=[{"Key": str(number), "Value": ""} for number in range(first, first + 15)]
+        )
+    page = iot.list_tags_for_resource(resourceArn=arn)
+    rest = iot.list_tags_for_resource(resourceArn=arn, nextToken=page["nextToken"])
+    assert (len(page["tags"]), len(rest["tags"])) == (25, 5)
+    assert "nextToken" not in rest
+    iot.delete_thing_group(thingGroupName="tagged")
+
+
+def test_no_listing_is_forgotten() -> None:
+    """Every built operation with a page size is in the table above."""
+    from iotctl.aws import service_model
+
+    model = service_model("iot")
+    paged = {
+        name.removeprefix("iot:")
+        for name in OPERATIONS
+        if name.startswith("iot:")
+        and (shape := model.operation_model(name.removeprefix("iot:")).input_shape)
+        and {"maxResults", "pageSize"} & set(shape.members)
+    }
+    tested = {"".join(word.title() for word in operation.split("_")) for operation, *_ in LISTINGS}
+    assert paged <= tested

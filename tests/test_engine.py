@@ -1,0 +1,407 @@
+"""Carry out a plan: order, retries, pace, conflicts, the breaker."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl import clock, engine
+from iotctl.errors import (
+    Auth,
+    Conflict,
+    Denied,
+    Error,
+    Exists,
+    Integrity,
+    Interrupted,
+    Local,
+    NotFound,
+    Refused,
+    Temporary,
+    Throttled,
+    Timeout,
+)
+from iotctl.plan import Expect, Plan, Ref, Step
+from iotctl.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from iotctl.journal import Outcome
+
+_NAME = {"thingName": Ref("row.thingName")}
+_MEMBERS = frozenset({"thingName", "name"})
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many retries as ever, closer together."""
+    monkeypatch.setattr(engine, "WAITS", (0.001,) * len(engine.WAITS))
+
+
+class _Account:
+    """What is called, in order; `answer(op, params, n)` is the n-th answer (from 1) to the same call."""
+
+    def __init__(self, answer: Callable[[str, dict[str, Any], int], dict[str, Any]] = lambda *_: {}) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self._answer = answer
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, op: str, *, once: bool = False, **params: Any) -> dict[str, Any]:
+        assert once, "the engine retries; a call is one attempt"
+        key = (op, str(params.get("thingName", "")))
+        with self._lock:
+            self.calls.append(key)
+            self._counts[key] += 1
+            number = self._counts[key]
+        return self._answer(op, params, number)
+
+
+def _plan(*each: Step, things: int = 3, **changes: Any) -> Plan:
+    rows = tuple({"thingName": f"t{n}", "line": n + 2, "groups": ["g1", "g2"], "none": None} for n in range(things))
+    values: dict[str, Any] = {"each": each, "rows": rows, **changes}
+    return Plan("onboard apply", "r1", Target("aws", "1", "us-east-1"), "register", **values)
+
+
+def _world(account: _Account, **changes: Any) -> engine.World:
+    return engine.World(**{"call": account, "members": lambda _: _MEMBERS, **changes})
+
+
+def _run(plan: Plan, account: _Account, **changes: Any) -> dict[str, Outcome]:
+    return {outcome.thing: outcome for outcome in engine.run(plan, _world(account, **changes))}
+
+
+def _fails(error: Error, times: int = 10**9, op: str = "iot:A", thing: str = "") -> _Account:
+    """An account that answers one operation (of one thing) with an error, so many times."""
+
+    def answer(called: str, params: dict[str, Any], number: int) -> dict[str, Any]:
+        if called == op and number <= times and thing in {"", params.get("thingName")}:
+            raise error
+        return {}
+
+    return _Account(answer)
+
+
+def test_shared_steps_come_first_and_steps_of_a_thing_in_order() -> None:
+    """Every thing has its steps in the order of the plan, after all that is shared."""
+    account = _Account()
+    shared = (Step("iot:S1"), Step("iot:S2"))
+    outcomes = _run(_plan(*(Step(f"iot:{op}", _NAME) for op in "ABC"), things=50, shared=shared), account)
+    assert [("iot:S1", ""), ("iot:S2", "")] == account.calls[:2]
+    assert {"done"} == {outcome.state for outcome in outcomes.values()}
+    for thing in outcomes:
+        assert ["iot:A", "iot:B", "iot:C"] == [op for op, of in account.calls if of == thing]
+
+
+def test_things_go_in_parallel() -> None:
+    """On an account that takes its time two things are in flight at once: each waits for the other, and both arrive."""
+    meeting = threading.Barrier(2, timeout=10)
+
+    def answer(_op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
+        if params["thingName"] == "t0":
+            clock.sleep(0.1)
+        else:
+            meeting.wait()
+        return {}
+
+    assert ["t0", "t1", "t2"] == sorted(_run(_plan(Step("iot:A", _NAME)), _Account(answer)))
+
+
+def test_a_quick_account_needs_no_threads() -> None:
+    """Threads that wait for nothing only take the interpreter from each other."""
+    threads: set[str] = set()
+
+    def answer(*_: object) -> dict[str, Any]:
+        threads.add(threading.current_thread().name)
+        return {}
+
+    _run(_plan(Step("iot:A", _NAME), things=100), _Account(answer))
+    assert {threading.main_thread().name} == threads
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(Refused("no"), "failed"), (Conflict("no"), "conflict"), (Integrity("no"), "failed")]
+)
+def test_a_failing_thing_stops_only_itself(error: Error, state: str) -> None:
+    """Its later steps are not tried; the other things are done."""
+    account = _fails(error, thing="t1")
+    outcomes = _run(_plan(Step("iot:A", _NAME), Step("iot:B", _NAME)), account)
+    assert {"t0": "done", "t1": state, "t2": "done"} == {name: outcome.state for name, outcome in outcomes.items()}
+    assert ("iot:B", "t1") not in account.calls
+    assert outcomes["t1"].failure
+    assert "t1" == outcomes["t1"].failure.on
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "state", "calls"),
+    [
+        (Temporary("5xx"), 1, "done", 2),
+        (Temporary("5xx"), 4, "done", 5),
+        (Temporary("5xx"), 99, "failed", 5),
+        (NotFound("not there"), 99, "failed", 1),
+        (Refused("no"), 99, "failed", 1),
+        (Throttled("slow down"), 8, "done", 9),
+    ],
+)
+def test_retries(monkeypatch: pytest.MonkeyPatch, error: Error, times: int, state: str, calls: int) -> None:
+    """What is temporary is tried five times, a throttle as often as it takes, a refusal once."""
+    monkeypatch.setattr(engine._Pacer, "slower", lambda _: None)
+    account = _fails(error, times)
+    outcomes = _run(_plan(Step("iot:A", _NAME), things=1), account)
+    assert (state, calls) == (outcomes["t0"].state, len(account.calls))
+
+
+@pytest.mark.parametrize(("times", "state", "calls"), [(2, "done", 3), (99, "failed", 5)])
+def test_what_was_just_created_may_not_be_seen_yet(times: int, state: str, calls: int) -> None:
+    """AWS's registry is eventually consistent: in a plan that creates, NotFound is not believed at once."""
+    account = _fails(NotFound("not yet"), times)
+    outcomes = _run(_plan(Step("iot:CreateThing", _NAME), Step("iot:A", _NAME), things=1), account)
+    assert (state, calls + 1) == (outcomes["t0"].state, len(account.calls))
+
+
+def test_a_throttle_slows_its_operation_down() -> None:
+    """Refusals of one moment are one step down; the next slot comes later."""
+    pacer = engine._Pacer(10.0)
+    before = pacer._rate
+    pacer.slower()
+    pacer.slower()
+    assert before * 0.8 == pytest.approx(pacer._rate)
+    assert pacer.delay() > 0.05
+
+
+def test_calls_are_spaced_by_their_quota() -> None:
+    """Fifty calls a second for twenty-six things take half a second, never less."""
+    started = clock.monotonic()
+    _run(_plan(Step("iot:A", _NAME), things=26), _Account(), rates={"iot:A": 50.0})
+    assert clock.monotonic() - started >= 0.5
+
+
+def _taken(there: Mapping[str, Any]) -> _Account:
+    def answer(op: str, params: dict[str, Any], _: int) -> dict[str, Any]:
+        if op == "iot:Create":
+            raise Exists("taken", cause="ResourceAlreadyExistsException")
+        assert {"thingName"} == set(params), "a check gets the parameters that it shares with the step"
+        return dict(there)
+
+    return _Account(answer)
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "reason"),
+    [
+        ({"a": {"id": "t0", "more": 1}, "document": '{ "x": 1 }'}, "done", ""),
+        ({"a": {"id": "other"}, "document": '{"x":1}'}, "conflict", "a.id is other, not t0"),
+        ({"a": {}, "document": '{"x":1}'}, "conflict", "a.id is absent, not t0"),
+        ({"a": {"id": "t0"}, "document": '{"x":2}'}, "conflict", 'document is {"x":2}'),
+    ],
+)
+def test_a_name_that_is_taken(there: Mapping[str, Any], state: str, reason: str) -> None:
+    """Success when all that was expected holds (JSON texts as JSON), else a conflict that names the difference."""
+    expected = (
+        Expect("a.id", Ref("row.thingName"), op="iot:Describe"),
+        Expect("a", Ref("row.none"), op="iot:Describe"),
+        Expect("document", '{"x":1}', op="iot:Describe"),
+    )
+    step = Step("iot:Create", {**_NAME, "other": 1}, name="made", on_exists=expected)
+    outcome = _run(_plan(step, things=1), _taken(there))["t0"]
+    assert state == outcome.state
+    assert reason in (outcome.failure.message if outcome.failure else "")
+
+
+def test_a_taken_name_without_expectations_is_a_conflict() -> None:
+    """Nothing says that it is ours."""
+    assert "conflict" == _run(_plan(Step("iot:Create", _NAME), things=1), _taken({}))["t0"].state
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "code", "calls"),
+    [
+        ({"id": "t0"}, "done", None, 1),
+        ({"id": "other"}, "failed", "Integrity", 1),
+        ({}, "failed", "NoUsableAnswer", 1),
+    ],
+)
+def test_an_answer_is_checked(answer: dict[str, Any], state: str, code: str | None, calls: int) -> None:
+    """Another id is an integrity error, an answer without it no usable answer; neither is believed."""
+    account = _Account(lambda *_: answer)
+    outcome = _run(_plan(Step("iot:A", _NAME, expect=Expect("id", Ref("row.thingName"))), things=1), account)["t0"]
+    assert (state, code) == (outcome.state, outcome.failure.code if outcome.failure else None)
+    assert calls == len(account.calls)
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"), [(True, ["iot-data:Get"]), (False, ["iot-data:Get", "iot-data:Update"])]
+)
+def test_a_step_is_skipped_where_something_is_found(there: bool, expected: list[str]) -> None:
+    """The read shares the parameters; absence is believed at once."""
+    account = _Account() if there else _fails(NotFound("no shadow"), op="iot-data:Get")
+    _run(_plan(Step("iot-data:Update", {**_NAME, "payload": "{}"}, unless_found="iot-data:Get"), things=1), account)
+    assert expected == [op for op, _ in account.calls]
+
+
+@pytest.mark.parametrize(("path", "items"), [("row.groups", ["g1", "g2"]), ("row.none", []), ("row.line", [2])])
+def test_a_step_for_each(path: str, items: list[object]) -> None:
+    """Once for each element, once for one value, not at all for none."""
+    seen: list[object] = []
+
+    def answer(_op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
+        seen.append(params["item"])
+        return {}
+
+    _run(_plan(Step("iot:A", {"item": Ref("item")}, for_each=Ref(path)), things=1), _Account(answer))
+    assert items == seen
+
+
+def test_answers_and_effects_are_known_to_later_steps() -> None:
+    """Effects run on whole batches, on the caller's thread; one bad answer is one failed thing."""
+    sizes: list[int] = []
+
+    def effect(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+        assert threading.current_thread() is threading.main_thread()
+        sizes.append(len(batch))
+        return [Integrity("damaged") if one["name"] == "t3" else {"id": f"c-{one['name']}"} for one in batch]
+
+    seen: list[str] = []
+
+    def answer(_op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
+        seen.append(params["id"])
+        return {}
+
+    plan = _plan(
+        Step("file:Bundle", {"name": Ref("row.thingName")}, name="bundle"),
+        Step("iot:A", {"id": Ref("bundle.id")}),
+        things=engine.BATCH + 1,
+        shows={"id": Ref("bundle.id"), "none": Ref("bundle.none")},
+    )
+    outcomes = _run(plan, _Account(answer), effects={"file:Bundle": effect})
+    assert [engine.BATCH, 1] == sizes
+    assert ({"id": "c-t0"}, "failed") == (outcomes["t0"].shown, outcomes["t3"].state)
+    assert {f"c-t{n}" for n in range(engine.BATCH + 1)} - {"c-t3"} == set(seen)
+
+
+@pytest.mark.parametrize(
+    ("error", "tried"),
+    [
+        (Auth("expired"), 1),
+        (Local("disk full"), 1),
+        (Denied("not allowed"), engine.DENIALS),
+        (Refused("no"), engine.EQUAL_FAILURES),
+        (Temporary("down"), engine.EQUAL_FAILURES),
+    ],
+)
+@pytest.mark.parametrize("where", ["call", "effect"])
+def test_the_breaker_ends_a_run_that_cannot_succeed(error: Error, tried: int, where: str) -> None:
+    """Bad credentials and a full disk at once, a missing permission after three, equal failures after twenty."""
+    effects = {"file:E": lambda batch: [error if where == "effect" else {} for _ in batch]}
+    plan = _plan(Step("file:E", name="e"), Step("iot:A", _NAME), things=100)
+    outcomes: list[Outcome] = []
+    with pytest.raises(type(error)) as caught:
+        outcomes.extend(engine.run(plan, _world(_fails(error), effects=effects)))
+    assert error.code == caught.value.code
+
+
+def test_what_settled_before_the_breaker_has_been_told() -> None:
+    """The run's record is whole: the failures that broke it are in it, the rest stays planned."""
+    told: list[Outcome] = []
+    running = engine.run(_plan(Step("iot:A", _NAME), things=100), _world(_fails(Refused("no"))))
+    with pytest.raises(Refused, match="20 things in a row failed alike; the last: no"):
+        told.extend(running)
+    assert engine.EQUAL_FAILURES == len(told)
+
+
+@pytest.mark.parametrize("error", [Conflict("taken"), Exists("taken")])
+def test_conflicts_never_break_a_run(error: Error) -> None:
+    """They are the rows' own: a second machine that runs the same file sees nothing else."""
+    assert 100 == len(_run(_plan(Step("iot:A", _NAME), things=100), _fails(error)))
+
+
+def test_unequal_failures_never_break_a_run() -> None:
+    """Any success or another error in between starts the count anew."""
+
+    def answer(_op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
+        if int(params["thingName"][1:]) % 10:
+            raise Refused("no")
+        return {}
+
+    assert 100 == len(_run(_plan(Step("iot:A", _NAME), things=100), _Account(answer)))
+
+
+def test_a_shared_step_that_fails_ends_the_run_before_any_thing() -> None:
+    """Nothing of the rows is tried."""
+    account = _fails(Conflict("another policy"), op="iot:S")
+    with pytest.raises(Conflict):
+        _run(_plan(Step("iot:A", _NAME), shared=(Step("iot:S"),)), account)
+    assert [("iot:S", "")] == account.calls
+
+
+def test_what_is_settled_is_skipped() -> None:
+    """The journal says what is done."""
+    account = _Account()
+    outcomes = _run(_plan(Step("iot:A", _NAME)), account, settled=lambda _: frozenset({"t0", "t2"}))
+    assert (["t1"], [("iot:A", "t1")]) == (list(outcomes), account.calls)
+
+
+def test_a_bug_in_a_step_is_raised_on_the_callers_thread() -> None:
+    """Not an outcome, and no hanging thread."""
+
+    def answer(*_: object) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        _run(_plan(Step("iot:A", _NAME)), _Account(answer))
+    assert before == threading.active_count()
+
+
+def test_stopping_lets_what_is_in_flight_finish_its_step() -> None:
+    """After the stop no new step begins: things are whole, or stay planned."""
+    stop = threading.Event()
+
+    def answer(op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
+        if params["thingName"] == "t5":
+            stop.set()
+        return {}
+
+    account = _Account(answer)
+    outcomes = _run(_plan(Step("iot:A", _NAME), Step("iot:B", _NAME), things=1200), account, stop=stop)
+    states = Counter(outcome.state for outcome in outcomes.values())
+    assert {"done", "planned"} == set(states)
+    assert engine.BATCH == len(outcomes)
+    assert 20 > states["done"]
+    for outcome in outcomes.values():
+        if outcome.failure:
+            assert Interrupted.word == outcome.failure.code
+
+
+def test_rows_stream() -> None:
+    """No more than a batch is taken before it is worked on."""
+    taken = 0
+
+    class Rows:
+        def __len__(self) -> int:
+            return 10**6
+
+        def __iter__(self) -> Any:
+            nonlocal taken
+            for number in range(10**6):
+                taken += 1
+                yield {"thingName": f"t{number}", "line": number}
+
+    running = engine.run(_plan(Step("iot:A", _NAME), rows=Rows()), _world(_Account()))
+    for _ in range(engine.BATCH + 1):
+        next(running)
+    running.close()
+    assert 2 * engine.BATCH == taken
+
+
+def test_poll_waits_for_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads until done; at the deadline the work goes on and the command says so."""
+    monkeypatch.setattr(clock, "sleep", lambda _: None)
+    answers = iter([1, 2, 3])
+    assert 3 == engine.poll(lambda: next(answers), lambda answer: answer == 3, seconds=60, what="three")
+    with pytest.raises(Timeout, match="four did not happen within 0 s"):
+        engine.poll(lambda: 0, lambda _: False, seconds=0, what="four")
