@@ -36,6 +36,7 @@ def bash(commands: dict[str, tuple[list[str], str]]) -> str:
     """The bash completion: one `case` over the command words."""
     cases = "\n".join(f'    "{words}") known="{" ".join(follow)}" ;;' for words, (follow, _) in commands.items())
     values = " ".join(GLOBAL_WORDS)
+    known = " ".join(sorted({word for words in commands for word in words.split()}))
     return f"""{HEADER}
 _iotctl() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" words="" word known
@@ -43,7 +44,7 @@ _iotctl() {{
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "{" ".join(FORMATS)}" -- "$current"); return ;;
   esac
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    case "$word" in -*) ;; *) case " {" ".join(sorted({w for c in commands for w in c.split()}))} " in *" $word "*) words="${{words:+$words }}$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " {known} " in *" $word "*) words="${{words:+$words }}$word" ;; esac ;; esac
   done
   case "$words" in
 {cases}
@@ -81,11 +82,15 @@ _files
 
 def fish(commands: dict[str, tuple[list[str], str]]) -> str:
     """The fish completion: one line for each word that may follow, with its help."""
-    lines = [HEADER, "function __iotctl_words", "  set -l words (commandline -opc)[2..]"]
-    lines += ["  string match -v -- '-*' $words | string join ' '", "end"]
+    lines = [HEADER, "function __iotctl_at --argument-names wanted", "  set -l words (commandline -opc)"]
+    lines += [
+        "  set -l typed (string match -v -- '-*' $words[2..] | string join ' ')",
+        '  test "$typed" = "$wanted"',
+        "end",
+    ]
     for words, (follow, _) in commands.items():
         for word in follow:
-            condition = f"test (__iotctl_words) = '{words}'" if words else "test -z (__iotctl_words)"
+            condition = f"__iotctl_at '{words}'"
             if word.startswith("--"):
                 lines.append(f'complete -c iotctl -n "{condition}" -l {word[2:]}')
             else:

@@ -1,0 +1,40 @@
+# Generated from the command tree by .ci/completions.py; do not edit.
+_iotctl() {
+  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words="" word known
+  case "$previous" in
+    -o|--output) mapfile -t COMPREPLY < <(compgen -W "table json quiet" -- "$current"); return ;;
+  esac
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$word" in -*) ;; *) case " account apply check delete demo diff down env get iam list local logs onboard plan reset set shadow status up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+  done
+  case "$words" in
+    "") known="account local onboard shadow --help" ;;
+    "onboard") known="apply check plan status --help" ;;
+    "onboard check") known="--delimiter --map --policy --help" ;;
+    "onboard plan") known="--bundles --delimiter --key-type --map --policy --valid-days --help" ;;
+    "onboard apply") known="--bundles --delimiter --dry-run --key-type --map --policy --valid-days --help" ;;
+    "onboard status") known="--bundles --help" ;;
+    "shadow") known="delete diff get list set watch --help" ;;
+    "shadow get") known="--name --path --help" ;;
+    "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;
+    "shadow diff") known="--exit-code --file --name --search --thing-group --things --help" ;;
+    "shadow list") known="--help" ;;
+    "shadow delete") known="--dry-run --max-changes --name --search --thing-group --things --help" ;;
+    "shadow watch") known="--count --for --name --search --thing-group --things --help" ;;
+    "account") known="check iam --help" ;;
+    "account check") known="--help" ;;
+    "account iam") known="--help" ;;
+    "local") known="demo down env logs reset status up --help" ;;
+    "local up") known="--detach --http-port --https-port --mqtt-port --ports --help" ;;
+    "local down") known="--help" ;;
+    "local status") known="--help" ;;
+    "local env") known="--help" ;;
+    "local logs") known="--follow --help" ;;
+    "local reset") known="--help" ;;
+    "local demo") known="--clean --help" ;;
+    *) known="" ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$known -o --output --profile --region --expect-account -q --local -y --yes -v --verbose --debug --no-color" -- "$current")
+  [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+}
+complete -o filenames -F _iotctl iotctl

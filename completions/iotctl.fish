@@ -1,0 +1,109 @@
+# Generated from the command tree by .ci/completions.py; do not edit.
+function __iotctl_at --argument-names wanted
+  set -l words (commandline -opc)
+  set -l typed (string match -v -- '-*' $words[2..] | string join ' ')
+  test "$typed" = "$wanted"
+end
+complete -c iotctl -f -n "__iotctl_at ''" -a account -d 'What this tool needs of an AWS account: who am I, what may I do, what is there.'
+complete -c iotctl -f -n "__iotctl_at ''" -a local -d 'AWS IoT on this machine: one process, no account, the same commands.'
+complete -c iotctl -f -n "__iotctl_at ''" -a onboard -d 'A CSV becomes registered things, each with its own key and certificate.'
+complete -c iotctl -f -n "__iotctl_at ''" -a shadow -d 'Read, change and compare device state: classic and named shadows.'
+complete -c iotctl -n "__iotctl_at ''" -l help
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thing of a fleet file.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a check -d 'Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a plan -d 'Show, thing by thing, what apply would do and why; read-only.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on a bundles directory did: counts, or thing by thing.'
+complete -c iotctl -n "__iotctl_at 'onboard'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l delimiter
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l delimiter
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l key-type
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l valid-days
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l delimiter
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l key-type
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l valid-days
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard status'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard status'" -l help
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow of a thing, or of many.'
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a diff -d 'Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet.'
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a get -d 'Print a shadows document, as JSON.'
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a list -d 'List a things shadows: the classic one, then the named ones.'
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a set -d 'Merge values into the desired state of a thing, or of many; what is not named stays as it is.'
+complete -c iotctl -f -n "__iotctl_at 'shadow'" -a watch -d 'Follow the changes of shadows as they happen: who, which place, from what to what.'
+complete -c iotctl -n "__iotctl_at 'shadow'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow get'" -l name
+complete -c iotctl -n "__iotctl_at 'shadow get'" -l path
+complete -c iotctl -n "__iotctl_at 'shadow get'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l create
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l expect-version
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l file
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l max-changes
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l name
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l reported
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l search
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l things
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l wait
+complete -c iotctl -n "__iotctl_at 'shadow set'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l exit-code
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l file
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l name
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l search
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l things
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow list'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l max-changes
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l name
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l search
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l things
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -l help
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l count
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l for
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l name
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l search
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
+complete -c iotctl -f -n "__iotctl_at 'account'" -a check -d 'Who and where am I, and is what iotctl needs there: identity, endpoint, clock, permissions, indexing.'
+complete -c iotctl -f -n "__iotctl_at 'account'" -a iam -d 'Print the least-privilege IAM policy for a command, ready to attach.'
+complete -c iotctl -n "__iotctl_at 'account'" -l help
+complete -c iotctl -n "__iotctl_at 'account check'" -l help
+complete -c iotctl -n "__iotctl_at 'account iam'" -l help
+complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a down -d 'Stop the local platform; its state stays.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a env -d 'Print the variables that send any AWS SDK or the AWS CLI to the local platform.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a logs -d 'Print the platforms log.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a reset -d 'Forget everything that the stopped platform knows; its ports stay.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a status -d 'Where the local platform is reached.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a up -d 'Start the local platform; where it runs already, say so.'
+complete -c iotctl -n "__iotctl_at 'local'" -l help
+complete -c iotctl -n "__iotctl_at 'local up'" -l detach
+complete -c iotctl -n "__iotctl_at 'local up'" -l http-port
+complete -c iotctl -n "__iotctl_at 'local up'" -l https-port
+complete -c iotctl -n "__iotctl_at 'local up'" -l mqtt-port
+complete -c iotctl -n "__iotctl_at 'local up'" -l ports
+complete -c iotctl -n "__iotctl_at 'local up'" -l help
+complete -c iotctl -n "__iotctl_at 'local down'" -l help
+complete -c iotctl -n "__iotctl_at 'local status'" -l help
+complete -c iotctl -n "__iotctl_at 'local env'" -l help
+complete -c iotctl -n "__iotctl_at 'local logs'" -l follow
+complete -c iotctl -n "__iotctl_at 'local logs'" -l help
+complete -c iotctl -n "__iotctl_at 'local reset'" -l help
+complete -c iotctl -n "__iotctl_at 'local demo'" -l clean
+complete -c iotctl -n "__iotctl_at 'local demo'" -l help
+complete -c iotctl -s o -l output -x -a 'table json quiet'

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -259,7 +260,10 @@ def _translate(op: str, error: Exception) -> Error | None:
     cause = sanitize(str(error))
     if isinstance(error, exceptions.ParamValidationError):
         return Refused(f"{op} would be refused", code="ParamValidation", cause=cause)
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.CredentialRetrievalError):
+    if isinstance(
+        error,
+        exceptions.NoCredentialsError | exceptions.PartialCredentialsError | exceptions.CredentialRetrievalError,
+    ):
         return Auth(f"{op}: no usable AWS credentials", code="NoCredentials", cause=cause, hint="aws sso login")
     if isinstance(error, exceptions.TokenRetrievalError | exceptions.SSOError):
         return Auth(f"{op}: the sign-in has expired", code="ExpiredToken", cause=cause, hint="aws sso login")
@@ -273,8 +277,15 @@ def _translate(op: str, error: Exception) -> Error | None:
         )
     if isinstance(error, exceptions.NoRegionError):
         return Usage("no AWS region is set", hint="add --region us-east-1, or set AWS_REGION")
+    if isinstance(error, exceptions.InvalidRegionError):
+        return Usage("the AWS region is not one", cause=cause, hint="for example --region us-east-1")
+    if isinstance(error, exceptions.ConfigParseError | exceptions.ConfigNotFound):
+        return Usage("the AWS configuration file cannot be read", cause=cause, hint="check AWS_CONFIG_FILE")
     if isinstance(error, exceptions.BotoCoreError):
         return Temporary(f"{op}: no usable answer", code=type(error).__name__, cause=cause)
+    # The parser falls over a well-formed answer that is not AWS's (a captive portal's page) with errors of any class.
+    if any(frame.f_globals["__name__"] == "botocore.parsers" for frame, _ in traceback.walk_tb(error.__traceback__)):
+        return Temporary(f"{op}: no usable answer", code="NoUsableAnswer", cause=cause, hint="is a proxy in between?")
     return None
 
 

@@ -261,7 +261,8 @@ class _Steps:
                     raise
                 continue
             taken = clock.monotonic() - started
-            self.latency = taken if not self.latency else 0.95 * self.latency + 0.05 * taken
+            # Slow to rise, quick to fall: the first call of a client takes long, and says nothing of the endpoint.
+            self.latency += (taken - self.latency) * (0.05 if taken > self.latency else 0.5)
             return answer
 
 

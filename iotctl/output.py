@@ -124,7 +124,7 @@ class Output:
     def describe(self, plan: Plan) -> None:
         """Say where, what and how long."""
         seconds, binding = plan.duration()
-        self._say(sanitize(f"{plan.summary} on {plan.target}"))
+        self._say(sanitize(f"{plan.target}: {plan.summary}"))
         if binding and plan.target.kind != "local":
             self._say(f"at AWS's default quotas this takes at least {_duration(seconds)}; {binding} binds")
         for warning in plan.warnings:

@@ -38,7 +38,14 @@ def _written(form: str, result: Result, code: Exit = Exit.OK, *, terminal: bool 
 
 @pytest.mark.parametrize(
     ("value", "cell"),
-    [(None, ""), (True, "true"), (7, "7"), (["a", 1], "a, 1"), ({"a": None}, '{"a": null}'), ("a\tb\nc", "a\\x09b\\x0ac")],
+    [
+        (None, ""),
+        (True, "true"),
+        (7, "7"),
+        (["a", 1], "a, 1"),
+        ({"a": None}, '{"a": null}'),
+        ("a\tb\nc", "a\\x09b\\x0ac"),
+    ],
 )
 def test_a_pipe_gets_columns_without_a_head(value: object, cell: str) -> None:
     """Tab-separated, untruncated, one line a row whatever is in the cells."""
@@ -98,11 +105,16 @@ def test_a_document_is_as_it_is_in_a_pipe_and_safe_on_a_terminal() -> None:
 def test_a_failure_keeps_the_envelope_whole(message: str) -> None:
     """Secrets are taken out of the messages, never out of the JSON around them."""
     stdout = io.StringIO()
-    texts = (message, 'Authorization: x"y', "Signature=a\"b", "-----BEGIN PRIVATE KEY-----", '"signature": "q"')
+    texts = (message, 'Authorization: x"y', 'Signature=a"b', "-----BEGIN PRIVATE KEY-----", '"signature": "q"')
     failures = tuple(Failure("X", f"{message}{text}") for text in texts)
     Output("json", stdout=stdout, stderr=io.StringIO()).failure("c", failures, Exit.TEMPORARY)
     envelope = json.loads(stdout.getvalue())
-    assert (5, "error", None, 5) == (envelope["exitCode"], envelope["status"], envelope["data"], len(envelope["errors"]))
+    assert (5, "error", None, 5) == (
+        envelope["exitCode"],
+        envelope["status"],
+        envelope["data"],
+        len(envelope["errors"]),
+    )
     assert "PRIVATE KEY" not in stdout.getvalue()
 
 

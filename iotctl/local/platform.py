@@ -27,6 +27,7 @@ from iotctl.local.services import (
     policies,
     policy_attachments,
     principals,
+    shadows,
     tags,
     thing_groups,
     thing_types,
@@ -52,6 +53,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     policies,
     policy_attachments,
     principals,
+    shadows,
     tags,
     thing_groups,
     thing_types,
@@ -109,6 +111,9 @@ class _Running:
         self._draining = False
         self._publish: Callable[[Event], None] | None = None
         self.stopping = asyncio.Event()
+        self._listeners: dict[str, list[tuple[str, Callable[[Store, Message], None]]]] = {}
+        for topic_filter, listener in LISTENERS:
+            self._listeners.setdefault(_head(topic_filter), []).append((topic_filter, listener))
 
     async def start(self) -> Platform:
         """Start every part; from here on a signal stops them in the reverse order."""
@@ -168,7 +173,7 @@ class _Running:
         if not event.topic.startswith("$local/") and self._publish:
             self._publish(event)
         message = Message(event.topic, event.payload)
-        for topic_filter, listener in LISTENERS:
+        for topic_filter, listener in self._listeners.get(_head(event.topic), ()):
             if matches(topic_filter, event.topic):
                 try:
                     with self._store.transaction():
@@ -176,6 +181,11 @@ class _Running:
                 except Exception:
                     # One listener's bug stops neither the others nor the platform; the log has it.
                     log.exception("%s failed on %s", listener.__name__, event.topic)
+
+
+def _head(topic: str) -> str:
+    """The first two levels, by which listeners are found; every filter of a service begins with two fixed ones."""
+    return "/".join(topic.split("/", 2)[:2])
 
 
 @contextlib.contextmanager

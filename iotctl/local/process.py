@@ -199,7 +199,7 @@ def _not_ready(child: subprocess.Popen[bytes]) -> Error | None:
                 said = {}
     if said.get("type") == "row" or said.get("exitCode") == 0:
         return None
-    first = next(iter(said.get("errors") or ()), {})
+    first: dict[str, str] = next(iter(said.get("errors") or ()), {})
     return Local(
         first.get("message", ""), code=first.get("code", ""), cause=first.get("cause", ""), hint=first.get("hint", "")
     )

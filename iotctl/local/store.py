@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_REGION: Final = "us-east-1"
 _FORMAT: Final = 1
+_STATEMENTS: Final = 512  # more than all services have, so that none is prepared twice
 _ACCESS_KEY_LENGTH: Final = 20
 _WORD: Final = string.ascii_uppercase + string.digits
 
@@ -79,7 +80,7 @@ class Store:
         self._outbox: list[Event] = []
         # It holds a secret: nobody else reads it, nor its write-ahead log, to which SQLite gives the same mode.
         path.touch(mode=0o600)
-        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
         self.connection.row_factory = sqlite3.Row
         self._do = self.connection.execute
         try:

@@ -55,7 +55,7 @@ def check(file: FleetFile, policy: Policy = "thing", delimiter: Delimiter = ",",
         "warnings": rows.warnings,
     }
     table = Table(
-        (Column("kind", "KIND"), Column("name", "NAME"), Column("things", "THINGS")),
+        (Column("name", "NAME"), Column("kind", "KIND"), Column("things", "THINGS")),
         [
             {"kind": kind, "name": name, "things": number}
             for kind, found in (

@@ -83,7 +83,7 @@ def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan
         command="onboard apply",
         run_id=run_id,
         target=place.target,
-        summary=f"register {text.count(len(fleet), 'thing')}, each with its own key and certificate,",
+        summary=f"register {text.count(len(fleet), 'thing')}, each with its own key and certificate",
         shared=tuple(_shared(missing, run_id)),
         each=(_bundle(place, keys), *_registration(), *_placement()),
         rows=fleet,

@@ -99,6 +99,10 @@ class Peer(asyncio.Protocol):
         if data:
             self.more(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(exc or ConnectionResetError("refused"))
+
     def more(self, data: bytes) -> None:
         """What comes after the greetings."""
 

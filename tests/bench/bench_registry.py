@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -113,7 +114,9 @@ def _platform(home: Path, things: int) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _moto(directory: Path) -> Iterator[Server]:
-    port = 45871
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-p", str(port)]
     with (directory / "moto.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:

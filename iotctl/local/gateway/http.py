@@ -1,7 +1,8 @@
 """The HTTP server: who may ask, which operation it is, and the answer, sent only after its transaction is committed.
 
 Safety: loopback only; the Host must name this machine, so that no web site's name resolves to here; a request with an
-Origin is a browser's, and refused; every request carries the access key of this platform.
+Origin is a browser's, and refused; every request carries the access key of this platform, or comes over TLS from a
+device with a certificate of this platform.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ from iotctl.aws import service_model
 from iotctl.local.gateway import answers
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
+from iotctl.local.gateway.device_api import SERVICE
 from iotctl.local.services import OPERATIONS, AwsError
 
 if TYPE_CHECKING:
     import socket
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from iotctl.local.gateway.device_api import DeviceApi
+    from iotctl.local.gateway.mqtt.session import Client
+    from iotctl.local.services import Operation
     from iotctl.local.store import Store
+
+    Upgrade = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +46,8 @@ _CREDENTIAL: Final = re.compile(
 _REAL_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _ANY_REGION: Final = frozenset({"sts", "s3", "iam"})
 _SHUTDOWN_SECONDS: Final = 1.0
+_WEBSOCKET: Final = "/mqtt"
+_TOPICS: Final = "/topics/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +66,47 @@ class _Caller:
 
 
 class HttpGateway:
-    """AWS's HTTP APIs on one socket."""
+    """AWS's HTTP APIs, on plain sockets and with TLS.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: what the operations work on.
+        operations: those that are built, by name.
+        devices: what clients with a certificate may ask for; none: nothing.
+        websocket: takes the requests for `/mqtt`.
+
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        operations: Mapping[str, Operation] = OPERATIONS,
+        devices: DeviceApi | None = None,
+        websocket: Upgrade | None = None,
+    ) -> None:
         self._store = store
+        self._operations = operations
+        self._devices = devices
+        self._websocket = websocket
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
         self._runner = web.ServerRunner(
             web.Server(self._handle, access_log=None), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
         )
 
-    async def start(self, listener: socket.socket) -> None:
-        """Serve on a socket that is bound to a loopback address."""
+    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on a socket that is bound to a loopback address; on any number of them."""
         self._ports.add(str(listener.getsockname()[1]))
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        if self._runner.server is None:
+            await self._runner.setup()
+        await web.SockSite(self._runner, listener, ssl_context=tls).start()
 
     async def stop(self) -> None:
         """Stop listening, and finish what is being answered."""
         await self._runner.cleanup()
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._websocket is not None and request.path == _WEBSOCKET:
+            return await self._websocket(request)
         started = clock.monotonic()
         request_id = str(uuid.uuid4())
         operation, answer = await self._answer(request, request_id)
@@ -91,7 +122,8 @@ class HttpGateway:
         dialect = _dialect(request, caller)
         try:
             self._local(request)
-            caller = self._own(caller, dialect)
+            device = self._devices.client(request.transport) if self._devices is not None and caller is None else None
+            service = SERVICE if device is not None else self._own(caller, dialect).service
             body = await request.read()
         except AwsError as error:
             return "", answers.error(dialect, 403, error.code, error.message, request_id)
@@ -99,19 +131,23 @@ class HttpGateway:
             message = f"A request cannot be larger than {LARGEST_BODY} bytes"
             return "", answers.error(dialect, 413, "RequestEntityTooLargeException", message, request_id)
         asked = models.Request(request.method, path, query, request.headers, body)
-        if caller.service == "sts":
+        if service == "sts":
             return await self._query("sts", asked, request_id)
-        if caller.service not in models.SERVICES:
-            message = f"The service {caller.service} is not a part of the local platform; nothing was done"
+        if service not in models.SERVICES:
+            message = f"The service {service} is not a part of the local platform; nothing was done"
             return "", answers.error(dialect, 400, "NotImplementedException", message, request_id)
-        return await self._rest(models.api(models.SERVICES[caller.service]), asked, request_id)
+        return await self._rest(models.api(models.SERVICES[service]), asked, request_id, device)
 
-    async def _rest(self, api: models.Api, asked: models.Request, request_id: str) -> tuple[str, Answer]:
+    async def _rest(
+        self, api: models.Api, asked: models.Request, request_id: str, device: Client | None
+    ) -> tuple[str, Answer]:
         name = ""
         try:
-            call, labels = api.call(asked.method, asked.path)
+            call, labels = api.call(asked.method, _one_label(asked.path))
             name = call.name
             parameters = call.parameters(asked, labels)
+            if device is not None and self._devices is not None:
+                self._devices.permit(device, name, parameters)
             return name, call.answer(await self._carry_out(name, parameters))
         except AwsError as error:
             status = api.status(error.code)
@@ -135,7 +171,7 @@ class HttpGateway:
         return name, answers.query_result(operation, namespace, result, request_id)
 
     async def _carry_out(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        operation = OPERATIONS.get(name)
+        operation = self._operations.get(name)
         if operation is None:
             message = f"{name} is not built in the local platform; nothing was done"
             raise AwsError("NotImplementedException", message)
@@ -178,6 +214,11 @@ _INVALID_KEY: Final = {
     Dialect.QUERY: "InvalidClientTokenId",
     Dialect.S3: "InvalidAccessKeyId",
 }
+
+
+def _one_label(path: str) -> str:
+    """A path in which a topic that was sent with plain slashes is one label, as devices' own HTTP clients send it."""
+    return _TOPICS + path.removeprefix(_TOPICS).replace("/", "%2F") if path.startswith(_TOPICS) else path
 
 
 def _caller(authorization: str, query: str) -> _Caller | None:

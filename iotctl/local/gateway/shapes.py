@@ -11,6 +11,7 @@ import base64
 import binascii
 import functools
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ Writer = Callable[[Any], Any]
 """A Python value -> what JSON holds of it."""
 
 _SHOWN: Final = 256
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def problem(value: Any, path: str, constraint: str) -> str:  # noqa: ANN401  whatever arrived
@@ -139,6 +141,8 @@ def _string(shape: Shape, _known: dict[str, Reader]) -> Reader:
             problems.append(problem(value, path, "Member must be a string"))
             return value
         wrong = lengths(len(value))
+        if not value.isascii() and _SURROGATE.search(value):
+            wrong.append("Member must be Unicode text")
         if allowed is not None and value not in allowed:
             wrong.append(f"Member must satisfy enum value set: [{', '.join(enum)}]")
         if match is not None and not match(value):
@@ -164,11 +168,12 @@ def _lengths(shape: Shape) -> Callable[[int], list[str]]:
     return check
 
 
-def _number(kinds: tuple[type, ...], word: str, shape: Shape, _known: dict[str, Reader]) -> Reader:
+def _number(kinds: tuple[type, ...], word: str, bits: int, shape: Shape, _known: dict[str, Reader]) -> Reader:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    span = 1 << (bits - 1)
 
     def read(value: Any, path: str, problems: list[str]) -> Any:  # noqa: ANN401  whatever arrived
-        if type(value) not in kinds:
+        if type(value) not in kinds or not -span <= value < span:
             problems.append(problem(value, path, f"Member must be {word}"))
             return value
         if least is not None and value < least:
@@ -214,8 +219,7 @@ def _blob(shape: Shape, _known: dict[str, Reader]) -> Reader:
     return read
 
 
-_INTEGER: Final = functools.partial(_number, (int,), "an integer")
-_FLOAT: Final = functools.partial(_number, (int, float), "a number")
+_FLOAT: Final = functools.partial(_number, (int, float), "a number", 1024)
 _READERS: Final[dict[str, Callable[[Any, dict[str, Reader]], Reader]]] = {
     "structure": _structure,
     "list": _list,
@@ -223,8 +227,8 @@ _READERS: Final[dict[str, Callable[[Any, dict[str, Reader]], Reader]]] = {
     "string": _string,
     "character": _string,
     "boolean": _boolean,
-    "integer": _INTEGER,
-    "long": _INTEGER,
+    "integer": functools.partial(_number, (int,), "an integer of 32 bits", 32),
+    "long": functools.partial(_number, (int,), "an integer of 64 bits", 64),
     "float": _FLOAT,
     "double": _FLOAT,
     "timestamp": _timestamp,

@@ -131,7 +131,7 @@ def create_policy_version(
 def get_policy_version(store: Store, policyName: str, policyVersionId: str) -> dict[str, Any]:
     """One version of a policy."""
     row = known(store, policyName)
-    version = _version(store, policyName, int(policyVersionId))
+    version = _version(store, policyName, policyVersionId)
     return {
         "policyArn": _arn(store, policyName),
         "policyName": policyName,
@@ -148,7 +148,7 @@ def get_policy_version(store: Store, policyName: str, policyVersionId: str) -> d
 def delete_policy_version(store: Store, policyName: str, policyVersionId: str) -> None:
     """Delete a version that is not the default one."""
     row = known(store, policyName)
-    version = _version(store, policyName, int(policyVersionId))["version"]
+    version = _version(store, policyName, policyVersionId)["version"]
     if version == row["default_version"]:
         message = f"Cannot delete the default version of a policy (name={policyName}, version={version})"
         raise AwsError("DeleteConflictException", message)
@@ -174,7 +174,7 @@ def list_policy_versions(store: Store, policyName: str) -> dict[str, Any]:
 def set_default_policy_version(store: Store, policyName: str, policyVersionId: str) -> None:
     """Let another version be the one in effect."""
     known(store, policyName)
-    _set_default(store, policyName, _version(store, policyName, int(policyVersionId))["version"])
+    _set_default(store, policyName, _version(store, policyName, policyVersionId)["version"])
 
 
 def known(store: Store, name: str) -> sqlite3.Row:
@@ -224,8 +224,11 @@ def _versions(store: Store, name: str) -> list[sqlite3.Row]:
     return store.rows("SELECT * FROM policy_version WHERE policy_name = ? ORDER BY version DESC", name)
 
 
-def _version(store: Store, name: str, version: int) -> sqlite3.Row:
-    row = store.row("SELECT * FROM policy_version WHERE policy_name = ? AND version = ?", name, version)
+def _version(store: Store, name: str, version: str | int) -> sqlite3.Row:
+    # As texts: an id may have more digits than any number that SQLite holds.
+    row = store.row(
+        "SELECT * FROM policy_version WHERE policy_name = ? AND CAST(version AS TEXT) = ?", name, str(version)
+    )
     if row is None:
         raise not_found(f"Policy version not found (name={name}, version={version})")
     return row

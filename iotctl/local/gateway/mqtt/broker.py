@@ -36,8 +36,8 @@ _PATIENCE = 0.25
 class Authorizer(Protocol):
     """What clients may do: the IoT policies. Answers are remembered until `Broker.policies_changed`."""
 
-    def connect(self, client: Client, *, will: bool, persistent: bool) -> bool:
-        """iot:Connect, with the connect attributes LastWill and PersistentConnect."""
+    def connect(self, client: Client, *, will: str, persistent: bool) -> bool:
+        """iot:Connect, with what the conditions of a policy may ask for; `will`: its topic, empty: none."""
 
     def publish(self, client: Client, topic: str, *, retain: bool) -> bool:
         """iot:Publish, and iot:RetainPublish where the message is to be retained."""
@@ -108,6 +108,10 @@ class Broker:
         store: where sessions and retained messages are kept.
         limits: sizes, counts, durations.
 
+    Attributes:
+        before_commit: called at the end of each turn of the event loop, before anything is committed and sent: when
+            services do what was asked of them. Where it raises sqlite3.Error, nothing is sent.
+
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Broker:
         self._touched: list[Connection] = []
         self._turn_is_near = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.before_commit: Callable[[], None] = lambda: None
         self._sweeper: asyncio.TimerHandle | None = None
 
     # --- its life
@@ -196,12 +201,13 @@ class Broker:
         session.deliver(Message(topic, payload, qos, properties=properties), qos, False, (), {})
         return True
 
-    def policies_changed(self) -> None:
-        """Forget every remembered answer of the authorizer."""
-        for connection in self._connections:
+    def policies_changed(self, identity: str | None = None) -> None:
+        """Forget the remembered answers of the authorizer on one principal; None: on every one.
+
+        A session remembers none while its client is away.
+        """
+        for connection in self._connections if identity is None else self._by_principal.get(identity, ()):
             connection.forget_decisions()
-        for session in self._sessions.values():
-            session.forget_decisions()
 
     def disconnect_principal(
         self, identity: str, reason: DisconnectReason = DisconnectReason.AUTH_ERROR, why: str = "not active"
@@ -255,6 +261,10 @@ class Broker:
         """(topic, payload size, QoS, seconds since 1970), by topic (iot-data:ListRetainedMessages)."""
         return self._store.retained_topics()
 
+    def settle(self) -> None:
+        """Commit and send what was published, now rather than at the end of the turn; not for use in a handler."""
+        self._turn()
+
     # --- connections
 
     def opened(self, connection: Connection) -> float:
@@ -287,7 +297,7 @@ class Broker:
 
     def admits(self, client: Client, will: Will | None, *, persistent: bool) -> bool:
         """Whether a client's policy lets it connect, with its will; refusals are lifecycle events."""
-        allowed = self.authorizer.connect(client, will=will is not None, persistent=persistent)
+        allowed = self.authorizer.connect(client, will=will.topic if will else "", persistent=persistent)
         if allowed and will is not None:
             allowed = self.authorizer.publish(client, will.topic, retain=will.retain)
         if not allowed:
@@ -551,14 +561,16 @@ class Broker:
     def _turn(self) -> None:
         """End a turn of the event loop: commit, then send."""
         self._turn_is_near = False
-        touched, self._touched = self._touched, []
         try:
+            self.before_commit()
             self._store.commit()
         except sqlite3.Error:
-            _log.exception("the session store cannot commit: the connections that wait for it are dropped")
+            _log.exception("the store cannot commit: the connections that wait for it are dropped")
+            touched, self._touched = self._touched, []
             for connection in touched:
                 connection.abort()
             return
+        touched, self._touched = self._touched, []
         for connection in touched:
             connection.flush()
 

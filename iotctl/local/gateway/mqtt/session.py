@@ -146,7 +146,9 @@ class Session:
         self._on_relief = then
 
     def may_receive(self, topic: str, ask: Callable[[Client, str], bool]) -> bool:
-        """Whether the client's policy lets it receive a topic, asked once."""
+        """Whether the client's policy lets it receive a topic, asked once while it is connected."""
+        if self.link is None:
+            return ask(self.client, topic)
         allowed = self._receives.get(topic)
         if allowed is None:
             if len(self._receives) >= _TOPICS_REMEMBERED:

@@ -1,0 +1,133 @@
+"""Between the services and the broker: requests that arrive over MQTT go in, events of committed changes come out.
+
+Once in a turn of the event loop, before the broker commits and anything that was said in it (a PUBACK) leaves, all that
+clients asked of services in this turn is done in one transaction, and what it caused is handed to the broker: a group
+commit. What an HTTP operation caused is with the broker, and durable, before its answer leaves.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from iotctl.local.services import LISTENERS, Message
+from iotctl.semantics.topics import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotctl.local.gateway.mqtt.broker import Broker, Incoming
+    from iotctl.local.store import Event, Store
+
+    Listener = Callable[[Store, Message], None]
+
+log = logging.getLogger(__name__)
+
+LOCAL: Final = "$local/"
+"""Topics under it are of the platform's own parts, and never reach a client."""
+
+
+class Exchange:
+    """The way between a store, whose services it calls, and a broker.
+
+    Args:
+        store: whose outbox it empties.
+        broker: where clients are.
+        hear: called with every event under `$local/`, after the services that listen to it.
+
+    """
+
+    def __init__(self, store: Store, broker: Broker, hear: Callable[[Event], None]) -> None:
+        self._store = store
+        self._broker = broker
+        self._hear = hear
+        self._asked: list[tuple[Listener, Message]] = []
+        self._passing = False
+        self._local = [(filter_, listener) for filter_, listener in LISTENERS if filter_.startswith(LOCAL)]
+
+    def start(self) -> None:
+        """Begin, before the first client connects."""
+        for topic_filter, listener in LISTENERS:
+            if not topic_filter.startswith(LOCAL):
+                self._broker.on(topic_filter, functools.partial(self._ask, listener))
+        self._broker.before_commit = self._turn
+        self._store.on_commit = self._committed
+
+    def stop(self) -> None:
+        """End: what is committed from now on stays in the outbox."""
+        self._store.on_commit = None
+
+    def _ask(self, listener: Listener, incoming: Incoming) -> None:
+        client = incoming.client
+        certificate = client is not None and client.principal.certificate
+        message = Message(
+            incoming.topic,
+            incoming.payload,
+            client.client_id if client is not None else "",
+            client.principal.identity if client is not None and certificate else "",
+        )
+        self._asked.append((listener, message))
+
+    def _turn(self) -> None:
+        """Do what was asked; raises sqlite3.OperationalError where the store cannot commit."""
+        if not self._asked:
+            return
+        asked, self._asked = self._asked, []
+        self._passing = True
+        try:
+            self._do(asked)
+        finally:
+            self._passing = False
+        self._pass_on()
+
+    def _do(self, asked: list[tuple[Listener, Message]]) -> None:
+        try:
+            with self._store.transaction():
+                for listener, message in asked:
+                    listener(self._store, message)
+        except sqlite3.OperationalError:
+            raise
+        except Exception:
+            # Together all is lost with the one that fails: one after the other only that one is.
+            log.exception("a service failed: its turn is done again, one message at a time")
+            for listener, message in asked:
+                self._call(listener, message)
+
+    def _call(self, listener: Listener, message: Message) -> None:
+        try:
+            with self._store.transaction():
+                listener(self._store, message)
+        except Exception:
+            # One listener's bug stops neither the others nor the platform; the log has it.
+            log.exception("%s failed on %s", listener.__name__, message.topic)
+
+    def _committed(self) -> None:
+        if not self._passing:
+            self._pass_on()
+            self._broker.settle()
+
+    def _pass_on(self) -> None:
+        self._passing = True
+        try:
+            while events := self._store.drain():
+                for event in events:
+                    self._deliver(event)
+        finally:
+            self._passing = False
+
+    def _deliver(self, event: Event) -> None:
+        if event.to:
+            self._broker.deliver(event.to, event.topic, event.payload, 1)
+        elif not event.topic.startswith(LOCAL):
+            self._broker.publish(event.topic, event.payload, 1)
+        else:
+            message = Message(event.topic, event.payload)
+            for topic_filter, listener in self._local:
+                if matches(topic_filter, event.topic):
+                    self._call(listener, message)
+            try:
+                self._hear(event)
+            except Exception:
+                log.exception("the platform failed on %s", event.topic)

@@ -1,0 +1,119 @@
+"""Whatever arrives, the platform answers with an error of AWS's, never with a failure of its own, and lives on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iotctl.aws import service_model
+from tests.local.conftest import send
+from tests.local.test_service_model import BUILT, SIGNED_FOR, valid
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+
+    from iotctl.target import Platform
+
+TEXT = st.text(max_size=20) | st.sampled_from(
+    ["\ud800", "9" * 400, "-1", "1e400", "nan", "a" * 900, "..", "%00", "'; --"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+)
+
+
+def like(shape: Shape) -> st.SearchStrategy[Any]:
+    """Values of a shape's form, good and bad, and values of no such form."""
+    if shape.type_name == "structure":
+        members = {name: like(member) for name, member in shape.members.items()}
+        formed: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=members)
+    elif shape.type_name == "list":
+        formed = st.lists(like(shape.member), max_size=3)
+    elif shape.type_name == "map":
+        formed = st.dictionaries(st.just(valid(shape.key)) | TEXT, like(shape.value), max_size=3)
+    else:
+        formed = st.just(valid(shape))
+    return formed | JSON
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, str, str, bytes, dict[str, str]]:
+    """A request of some built operation, with members that may be anything."""
+    name = draw(st.sampled_from(BUILT))
+    service, _, operation = name.partition(":")
+    model = service_model(service).operation_model(operation)
+    path, query, headers, body = model.http["requestUri"], [], {}, {}
+    for member, shape in (model.input_shape.members if model.input_shape else {}).items():
+        place, wire = shape.serialization.get("location"), shape.serialization.get("name", member)
+        if place == "uri":
+            text = str(draw(st.just(valid(shape)) | TEXT))
+            path = path.replace(f"{{{wire}}}", quote(text.encode("utf-8", "surrogatepass"), safe=""))
+        elif not draw(st.booleans()):
+            continue
+        elif place == "querystring":
+            query.append((wire, str(draw(st.just(valid(shape)) | TEXT)).encode("utf-8", "surrogatepass")))
+        elif place == "header":
+            text = draw(st.just(valid(shape)) | st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+            headers[wire] = text
+        elif member == (model.input_shape.serialization.get("payload") if model.input_shape else None):
+            body = draw(JSON)
+        else:
+            body[wire] = draw(like(shape))
+    content = json.dumps(body).encode() if body else b""
+    return SIGNED_FOR[service], model.http["method"], path + ("?" + urlencode(query) if query else ""), content, headers
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(asked=requests())
+def test_no_request_breaks_the_platform(running: Platform, asked: tuple[str, str, str, bytes, dict[str, str]]) -> None:
+    """A request with any values is answered with success or with a 4xx that has a name."""
+    service, method, path, body, headers = asked
+    answer = send(running, method, path, body, service=service, headers=headers)
+    assert answer.status < 500, answer.body
+    assert answer.status == 200 or answer.error
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET http://evil.example/things HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /things/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /things/x HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /things HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_no_bytes_break_the_platform(running: Platform, sent: bytes) -> None:
+    """What is no HTTP, or twisted HTTP, is refused, and the next client is served."""
+    address = urlsplit(running.http_url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(65536)
+    assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert send(running, "GET", "/endpoint").status == 200
+
+
+def test_a_client_that_stops_in_the_middle(running: Platform) -> None:
+    """A half-sent request harms nobody else."""
+    address = urlsplit(running.http_url)
+    slow = http.client.HTTPConnection(address.hostname or "", address.port)
+    slow.putrequest("POST", "/things/half")
+    slow.putheader("Content-Length", "1000")
+    slow.endheaders()
+    slow.send(b'{"attri')
+    assert send(running, "GET", "/endpoint").status == 200
+    slow.close()
+    assert send(running, "GET", "/endpoint").status == 200

@@ -1,0 +1,270 @@
+"""Operations by service and name, AWS's errors by ours: against a server that answers what it is told."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl import clock
+from iotctl.aws import Aws
+from iotctl.errors import (
+    Auth,
+    Conflict,
+    Denied,
+    Error,
+    Exists,
+    NotFound,
+    Refused,
+    Temporary,
+    Throttled,
+    Unsupported,
+    Usage,
+)
+from iotctl.target import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLIENT_ERRORS = {"x-amzn-requestid": "req-1", "content-type": "application/json"}
+
+
+@dataclass
+class _Server:
+    """A server on this machine; `answers` are given one by one, the last for ever."""
+
+    url: str = ""
+    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+    def answer(self, status: int, body: object, **headers: str) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.answers.append((status, {**_CLIENT_ERRORS, **headers}, content))
+
+    def aws(self) -> Aws:
+        key, secret = "IOTCTLLOCAL0123456789", "s3cr3t-canary"
+        return Aws(platform=Platform(self.url, 0, 0, "", "123456789012", "us-east-1", 0, key, secret))
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    """One server a test."""
+    told = _Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802  the standard library's name
+            told.paths.append(self.path)
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, headers, body = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
+            self.send_response_only(status)
+            for name, value in {**headers, "content-length": str(len(body))}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        told.url = f"http://127.0.0.1:{serving.server_address[1]}"
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield told
+        serving.shutdown()
+        thread.join()
+
+
+def _fails(aws: Aws, op: str = "iot:DescribeThing", **params: Any) -> Error:
+    with pytest.raises(Error) as caught:
+        aws.call(op, once=True, **{"thingName": "pump", **params} if op.endswith("Thing") else params)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (429, "ThrottlingException", Throttled),
+        (400, "TooManyRequestsException", Throttled),
+        (503, "SlowDown", Throttled),
+        (500, "InternalFailureException", Temporary),
+        (503, "ServiceUnavailableException", Temporary),
+        (502, "Whatever", Temporary),
+        (403, "ExpiredTokenException", Auth),
+        (403, "UnrecognizedClientException", Auth),
+        (403, "InvalidSignatureException", Auth),
+        (403, "AccessDeniedException", Denied),
+        (401, "UnauthorizedException", Denied),
+        (403, "Whatever", Denied),
+        (409, "ResourceAlreadyExistsException", Exists),
+        (409, "VersionConflictException", Conflict),
+        (409, "DeleteConflictException", Conflict),
+        (406, "CertificateStateException", Conflict),
+        (412, "Whatever", Conflict),
+        (404, "ResourceNotFoundException", NotFound),
+        (404, "Whatever", NotFound),
+        (501, "NotImplementedException", Unsupported),
+        (400, "InvalidRequestException", Refused),
+        (410, "LimitExceededException", Refused),
+        (422, "MalformedPolicyException", Refused),
+    ],
+)
+def test_every_refusal_is_one_of_our_errors(server: _Server, status: int, code: str, expected: type[Error]) -> None:
+    """Its class decides the exit code and whether it is tried again; AWS's code and request id are kept."""
+    server.answer(status, {"message": "no\x1b[31m"}, x_amzn_errortype=code)
+    error = _fails(server.aws())
+    assert (expected, code) == (type(error), error.code)
+    assert f"iot:DescribeThing: no\\x1b[31m ({code}, request id req-1)" == error.cause
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>log in</html>"),
+        (200, b'{"thingName":'),
+        (200, b'{"attributes": [1]}'),
+        (502, b"<html>bad gateway</html>"),
+    ],
+)
+def test_garbage_is_never_an_answer(server: _Server, status: int, body: bytes) -> None:
+    """A captive portal, a cut answer: temporary, or an answer that holds nothing; never a crash."""
+    server.answer(status, body)
+    aws = server.aws()
+    try:
+        assert {} == aws.call("iot:DescribeThing", once=True, thingName="pump")
+    except Error as error:
+        assert isinstance(error, Temporary)  # noqa: PT017  both ends are allowed
+
+
+def test_an_account_that_is_not_named_is_not_guessed(server: _Server) -> None:
+    """A proxy that answers in the place of AWS ends the command before it acts."""
+    server.answer(200, b"<a><b/></a>", content_type="text/xml")
+    with pytest.raises(Temporary):
+        _ = server.aws().target
+
+
+def test_one_attempt_or_several(server: _Server) -> None:
+    """Callers that retry themselves get one attempt; reads are tried again by botocore."""
+    server.answer(500, {"message": "no"}, x_amzn_errortype="InternalFailureException")
+    aws = server.aws()
+    _fails(aws)
+    assert 1 == len(server.paths)
+    server.answer(200, {"thingName": "pump"})
+    assert {"thingName": "pump"} == aws.call("iot:DescribeThing", thingName="pump")
+    assert 3 == len(server.paths)
+
+
+def test_pages_follow_the_tokens(server: _Server) -> None:
+    """Every page, by `nextToken` or by marker, until there is no more."""
+    server.answer(200, {"things": [{}], "nextToken": "n1"})
+    server.answer(200, {"things": [{}]})
+    aws = server.aws()
+    assert 2 == len(list(aws.pages("iot:ListThings")))
+    server.answers.clear()
+    server.answer(200, {"policies": [], "nextMarker": "m1"})
+    server.answer(200, {"policies": []})
+    assert 2 == len(list(aws.pages("iot:ListPolicies")))
+    assert ["/things", "/things?nextToken=n1", "/policies", "/policies?marker=m1"] == server.paths
+
+
+@pytest.mark.parametrize(("ahead", "hint"), [(1200, r"-(1199|1200|1201) s off"), (0, "the clock is right")])
+def test_a_refused_signature_says_how_far_the_clock_is_off(server: _Server, ahead: int, hint: str) -> None:
+    """The server's date against ours."""
+    date = format_datetime(clock.now() + timedelta(seconds=ahead), usegmt=True)
+    server.answer(403, {}, x_amzn_errortype="InvalidSignatureException", date=date)
+    assert re.search(hint, _fails(server.aws()).hint)
+
+
+def test_an_endpoint_that_is_not_there_is_temporary() -> None:
+    """Named, at once."""
+    server = _Server(url="http://127.0.0.1:9")
+    error = _fails(server.aws())
+    assert (Temporary, "Unreachable") == (type(error), error.code)
+    assert "http://127.0.0.1:9" in error.cause
+
+
+@pytest.mark.parametrize("op", ["iot:NoSuchOperation", "nosuchservice:X"])
+def test_an_operation_that_botocore_does_not_know(server: _Server, op: str) -> None:
+    """It says what to upgrade."""
+    error = _fails(server.aws(), op)
+    assert (Unsupported, "pip install --upgrade boto3") == (type(error), error.hint)
+
+
+def test_parameters_are_checked_before_a_read(server: _Server) -> None:
+    """A bug of ours is not sent."""
+    with pytest.raises(Refused, match="would be refused"):
+        server.aws().call("iot:DescribeThing", thingName=7)
+    assert [] == server.paths
+
+
+def test_members_are_the_models(server: _Server) -> None:
+    """The parameter names of an operation."""
+    assert frozenset({"thingName"}) == server.aws().members("iot:DescribeThing")
+    assert frozenset() == server.aws().members("iot:DescribeEventConfigurations")
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected", "words"),
+    [
+        ({}, Auth, "no AWS credentials"),
+        ({"AWS_ACCESS_KEY_ID": "AKIAX"}, Auth, "no usable AWS credentials"),
+        ({"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "x"}, Usage, "no AWS region"),
+        (
+            {"AWS_ACCESS_KEY_ID": "IOTCTLLOCALX", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "r-1"},
+            Auth,
+            "local platform's",
+        ),
+        (
+            {
+                "AWS_ACCESS_KEY_ID": "AKIAX",
+                "AWS_SECRET_ACCESS_KEY": "x",
+                "AWS_REGION": "r-1",
+                "AWS_ENDPOINT_URL": "http://localhost:1",
+            },
+            Auth,
+            "on this machine",
+        ),
+        ({"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "no region!"}, Usage, "region"),
+        ({"AWS_PROFILE": "nobody"}, Auth, "nobody"),
+        ({"AWS_CONFIG_FILE": __file__}, Usage, "configuration file"),
+    ],
+)
+def test_an_environment_that_cannot_work(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: type[Error], words: str
+) -> None:
+    """Told before anything is sent: credentials, region, an endpoint that is not theirs."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(expected, match=words):
+        Aws().call("iot:DescribeThing", thingName="pump")
+
+
+def test_secrets_stay_out_of_the_debug_log(server: _Server, caplog: pytest.LogCaptureFixture) -> None:
+    """`--debug` says every call, its time and request id; no header, no key."""
+    server.answer(200, {"thingName": "pump"})
+    with caplog.at_level(logging.DEBUG, "iotctl"):
+        server.aws().call("iot:DescribeThing", thingName="pump")
+    assert "request id req-1" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    assert "Credential" not in caplog.text
+
+
+def test_botocore_starts_without_awscrt() -> None:
+    """It would cost every start forty milliseconds and sign no faster."""
+    script = (
+        "import sys; from iotctl.aws import Aws, service_model; service_model('iot'); Aws()._session\n"
+        "print('awscrt' in sys.modules, 'boto3' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    assert "False True\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
