@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from botocore.client import BaseClient
-    from botocore.model import ServiceModel
+    from botocore.model import OperationModel, ServiceModel
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ _DENIED = ("AccessDenied", "Unauthorized", "Forbidden", "NotAuthorized")
 _EXISTS = ("ResourceAlreadyExists", "EntityAlreadyExists", "BucketAlreadyOwnedByYou")
 _CONFLICT = ("Conflict", "VersionConflict", "PreconditionFailed", "ResourceInUse", "CertificateState", "DeleteConflict")
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
+_REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 
 class Aws:
@@ -200,6 +201,7 @@ class Aws:
         endpoint = self._platform.http_url if self._platform else None
         client: BaseClient = self._session.client(service, config=config, endpoint_url=endpoint)
         kind_of(credentials.access_key or "", client.meta.endpoint_url)
+        client.meta.events.register("before-parse.*.*", _refuse_partial)
         return client
 
     def _method(self, op: str, *, once: bool) -> Any:  # noqa: ANN401  botocore makes it at run time
@@ -215,6 +217,25 @@ class Aws:
                 ) from error
             self._methods[op, once] = method
         return method
+
+
+def _refuse_partial(response_dict: Mapping[str, Any], operation_model: OperationModel, **_: object) -> None:
+    """Refuse a success that is cut short, or not AWS's (a captive portal's page): botocore takes it for an empty one.
+
+    Raises:
+        Temporary: whether the call was applied is unknown.
+
+    """
+    headers, body = response_dict["headers"], response_dict["body"]
+    if response_dict["status_code"] >= 300:
+        return
+    if not any(name in headers for name in _REQUEST_IDS):
+        raise Temporary(
+            f"{operation_model.name}: something else than AWS answered", code="NoUsableAnswer", hint="is a proxy between?"
+        )
+    whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD" and "content-encoding" not in headers
+    if whole and len(body) != int(headers.get("content-length", len(body))):
+        raise Temporary(f"{operation_model.name}: the answer was cut short", code="NoUsableAnswer")
 
 
 @functools.cache

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files
+from iotctl import files, pki
 from iotctl.errors import Local
+from iotctl.local.gateway import data_plane
+from iotctl.local.gateway.authorizer import PolicyAuthorizer
+from iotctl.local.gateway.device_api import DeviceApi
+from iotctl.local.gateway.exchange import Exchange
 from iotctl.local.gateway.http import HttpGateway
+from iotctl.local.gateway.mqtt import listener as mqtt
+from iotctl.local.gateway.mqtt.broker import Broker
+from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
+from iotctl.local.gateway.trust import TrustDirectory
 from iotctl.local.services import (
-    LISTENERS,
-    Message,
+    OPERATIONS,
     account,
     billing_groups,
     certificates,
@@ -35,12 +43,14 @@ from iotctl.local.services import (
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
 from iotctl.local.state import Ports, State
-from iotctl.local.store import Event, Store
-from iotctl.semantics.topics import matches
+from iotctl.local.store import Store
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from iotctl.local.store import Event
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +73,8 @@ SERVICES: Final[tuple[Any, ...]] = (
 
 HOST: Final = "127.0.0.1"
 _WAITING: Final = 1024  # connections that are not accepted yet
+_HTTPS_ALPN: Final = ("x-amzn-http-ca", "http/1.1")
+_LAST_SECONDS: Final = 10
 
 
 def open_store(state: State, region: str | None = None) -> Store:
@@ -90,7 +102,7 @@ def run(state: State, ports: Ports, region: str | None = None) -> Iterator[Platf
 
     """
     files.private_directory(state.directory)
-    with files.run_lock(state.lock, "iotctl local up"), asyncio.Runner() as runner:
+    with state.hold("iotctl local up"), asyncio.Runner() as runner:
         state.forget_description()
         running = _Running(state, ports, region)
         try:
@@ -107,30 +119,36 @@ class _Running:
         self._state = state
         self._ports = ports
         self._store = open_store(state, region)
+        self._authorizer = PolicyAuthorizer(self._store)
+        self._broker = Broker(self._authorizer, self._authorizer, SQLiteSessionStore(self._store.connection))
+        self._exchange = Exchange(self._store, self._broker, self._hear)
+        self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
-        self._draining = False
-        self._publish: Callable[[Event], None] | None = None
         self.stopping = asyncio.Event()
-        self._listeners: dict[str, list[tuple[str, Callable[[Store, Message], None]]]] = {}
-        for topic_filter, listener in LISTENERS:
-            self._listeners.setdefault(_head(topic_filter), []).append((topic_filter, listener))
 
     async def start(self) -> Platform:
         """Start every part; from here on a signal stops them in the reverse order."""
         directory = self._state.directory
         self._parts.callback(self._store.close)
-        self._store.on_commit = self._drain_soon
         authority(directory)
-        server_files(directory)
+        key, certificate = server_files(directory)
         names = ("http", "mqtt", "https")
         listeners = {name: self._parts.enter_context(_bound(name, getattr(self._ports, name))) for name in names}
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
 
-        http = HttpGateway(self._store)
-        await http.start(listeners["http"])
+        self._exchange.start()
+        self._parts.callback(self._exchange.stop)
+        self._broker.start()
+        self._parts.callback(self._broker.stop)
+        server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
+        self._parts.callback(server.close)
+        operations = {**OPERATIONS, **data_plane.operations(self._broker)}
+        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer))
         self._parts.push_async_callback(http.stop)
-        # The MQTT and HTTPS gateways start here, on listeners["mqtt"] and listeners["https"], and set self._publish.
+        await http.start(listeners["http"])
+        tls = self._trust.context(certificate, key, required=False, alpn=_HTTPS_ALPN)
+        await http.start(listeners["https"], tls)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stopping.set)
@@ -158,34 +176,44 @@ class _Running:
             secret_access_key=self._store.secret_access_key,
         )
 
-    def _drain_soon(self) -> None:
-        """Hand the events over in the next turn of the loop, so that whoever committed is done first."""
-        if not self._draining:
-            self._draining = True
-            asyncio.get_running_loop().call_soon(self._drain)
+    def _hear(self, event: Event) -> None:
+        """Let who is connected, and what they may do, follow a change of the registry."""
+        kind, name = event.topic.split("/", 2)[1:]
+        content = json.loads(event.payload)
+        if kind == "certificate":
+            certificate = pki.read(content["certificatePem"]).der
+            if content["status"] == "DELETED":
+                self._trust.remove(certificate)
+            else:
+                self._trust.add(certificate)
+            self._authorizer.forget(name)
+            if content["status"] != "ACTIVE":
+                self._broker.disconnect_principal(name)
+        elif kind == "principal":
+            self._changed(content["principal"])
+        elif kind == "policy":
+            self._changed(content["target"])
+        elif kind in {"thing", "membership"}:
+            for principal in principals.of(self._store, name.rpartition("/")[2]):
+                self._changed(principal)
+        elif kind == "thing-group":
+            self._changed(None)
 
-    def _drain(self) -> None:
-        self._draining = False
-        for event in self._store.drain():
-            self._deliver(event)
-
-    def _deliver(self, event: Event) -> None:
-        if not event.topic.startswith("$local/") and self._publish:
-            self._publish(event)
-        message = Message(event.topic, event.payload)
-        for topic_filter, listener in self._listeners.get(_head(event.topic), ()):
-            if matches(topic_filter, event.topic):
-                try:
-                    with self._store.transaction():
-                        listener(self._store, message)
-                except Exception:
-                    # One listener's bug stops neither the others nor the platform; the log has it.
-                    log.exception("%s failed on %s", listener.__name__, event.topic)
+    def _changed(self, principal: str | None) -> None:
+        """A principal, or who knows which, may do other things than before."""
+        prefix = certificates.arn_of(self._store, "")
+        identity = principal.removeprefix(prefix) if principal and principal.startswith(prefix) else None
+        self._authorizer.forget(identity)
+        self._broker.policies_changed(identity)
 
 
-def _head(topic: str) -> str:
-    """The first two levels, by which listeners are found; every filter of a service begins with two fixed ones."""
-    return "/".join(topic.split("/", 2)[:2])
+def _trust(directory: Path, store: Store) -> TrustDirectory:
+    """The trust directory, with the certificates whose registration was the last thing before an end without warning."""
+    since = "(SELECT max(modified) FROM certificate) - ?" if directory.exists() else "-?"
+    trust = TrustDirectory(directory)
+    for row in store.rows(f"SELECT pem FROM certificate WHERE modified >= {since}", _LAST_SECONDS):  # noqa: S608  one of two constants
+        trust.add(pki.read(row["pem"]).der)
+    return trust
 
 
 @contextlib.contextmanager

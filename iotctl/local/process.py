@@ -147,7 +147,7 @@ def reset(state: State) -> None:
     """
     files.private_directory(state.directory)
     try:
-        with files.run_lock(state.lock, "iotctl local reset"):
+        with state.hold("iotctl local reset"):
             state.clear()
     except Locked as error:
         raise Local("the local platform is running", code="Running", hint="iotctl local down") from error

@@ -18,13 +18,19 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files
+from iotctl import clock, files
+from iotctl.errors import Locked
 from iotctl.target import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOG_LIMIT: Final = 16 * 1024 * 1024
 _PORTS: Final = ("http", "mqtt", "https")
+_ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,26 @@ class State:
     def log(self) -> Path:
         """What the platform says."""
         return self.directory / "platform.log"
+
+    @contextlib.contextmanager
+    def hold(self, what: str) -> Iterator[None]:
+        """Hold the lock while the block runs.
+
+        Raises:
+            Locked: a platform runs here.
+
+        """
+        with contextlib.ExitStack() as held:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    held.enter_context(files.run_lock(self.lock, what))
+                    break
+                except Locked:
+                    # Someone who only asks whether a platform runs has the lock for an instant.
+                    if attempt == _ATTEMPTS:
+                        raise
+                    clock.sleep(_PAUSE_SECONDS)
+            yield
 
     def running(self) -> bool:
         """Whether a process holds the lock."""

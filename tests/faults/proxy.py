@@ -138,8 +138,9 @@ class Proxy:
                 self._closing.wait(60)
                 handler.close_connection = True
             case "cut-after":
-                _answer(handler, status, headers, body, missing=1 + len(body) // 2)
-                _reset(handler)
+                # An orderly end after half of it: harder to notice than a reset.
+                _answer(handler, status, headers, body, missing=len(body) // 2)
+                handler.close_connection = True
             case "garbage-after":
                 _answer(handler, 200, {"Content-Type": "text/html"}, _PORTAL)
             case _:
@@ -153,9 +154,9 @@ def _answer(
     for name, value in headers.items():
         if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
             handler.send_header(name, value)
-    handler.send_header("Content-Length", str(max(len(body), missing)))
+    handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
-    handler.wfile.write(body[: len(body) - missing] if missing else body)
+    handler.wfile.write(body[: len(body) - missing])
 
 
 def _reset(handler: BaseHTTPRequestHandler) -> None:

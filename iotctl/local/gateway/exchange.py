@@ -45,12 +45,14 @@ class Exchange:
         self._hear = hear
         self._asked: list[tuple[Listener, Message]] = []
         self._passing = False
-        self._local = [(filter_, listener) for filter_, listener in LISTENERS if filter_.startswith(LOCAL)]
+        self._local: dict[str, list[tuple[str, Listener]]] = {}
 
     def start(self) -> None:
         """Begin, before the first client connects."""
         for topic_filter, listener in LISTENERS:
-            if not topic_filter.startswith(LOCAL):
+            if topic_filter.startswith(LOCAL):
+                self._local.setdefault(_kind(topic_filter), []).append((topic_filter, listener))
+            else:
                 self._broker.on(topic_filter, functools.partial(self._ask, listener))
         self._broker.before_commit = self._turn
         self._store.on_commit = self._committed
@@ -124,10 +126,15 @@ class Exchange:
             self._broker.publish(event.topic, event.payload, 1)
         else:
             message = Message(event.topic, event.payload)
-            for topic_filter, listener in self._local:
+            for topic_filter, listener in self._local.get(_kind(event.topic), ()):
                 if matches(topic_filter, event.topic):
                     self._call(listener, message)
             try:
                 self._hear(event)
             except Exception:
                 log.exception("the platform failed on %s", event.topic)
+
+
+def _kind(topic: str) -> str:
+    """What an event under `$local/` is about: its second level, which no filter of a service leaves open."""
+    return topic.split("/", 2)[1]

@@ -109,7 +109,13 @@ class HttpGateway:
             return await self._websocket(request)
         started = clock.monotonic()
         request_id = str(uuid.uuid4())
-        operation, answer = await self._answer(request, request_id)
+        try:
+            operation, answer = await self._answer(request, request_id)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            message = "An internal failure of the local platform; its log says more: iotctl local logs"
+            failure = answers.error(Dialect.JSON, 500, "InternalFailureException", message, request_id)
+            operation, answer = "", failure
         taken = (clock.monotonic() - started) * 1000
         log.info("%s %s %d %.1f ms", request.method, operation or "-", answer.status, taken)
         headers = {"x-amzn-RequestId": request_id, **answer.headers}
@@ -152,10 +158,6 @@ class HttpGateway:
         except AwsError as error:
             status = api.status(error.code)
             return name, answers.error(Dialect.JSON, status, error.code, error.message, request_id, **error.members)
-        except Exception:
-            log.exception("%s failed, request id %s", name, request_id)
-            message = "An internal failure of the local platform; its log says more: iotctl local logs"
-            return name, answers.error(Dialect.JSON, 500, "InternalFailureException", message, request_id)
 
     async def _query(self, service: str, asked: models.Request, request_id: str) -> tuple[str, Answer]:
         """An operation of a query-protocol service; those that are built take no parameters and answer with texts."""

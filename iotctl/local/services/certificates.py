@@ -93,7 +93,7 @@ def update_certificate(store: Store, certificateId: str, newStatus: str) -> None
         store.now(),
         row["id"],
     )
-    _changed(store, row["id"], newStatus)
+    _changed(store, row["id"], newStatus, row["pem"])
 
 
 @operation("iot:DeleteCertificate")
@@ -111,7 +111,7 @@ def delete_certificate(store: Store, certificateId: str, forceDelete: bool = Fal
         raise AwsError("DeleteConflictException", message)
     store.execute("DELETE FROM policy_attachment WHERE target = ?", arn)
     store.execute("DELETE FROM certificate WHERE id = ?", row["id"])
-    _changed(store, row["id"], "DELETED")
+    _changed(store, row["id"], "DELETED", row["pem"])
 
 
 @operation("iot:ListCertificates")
@@ -160,7 +160,7 @@ def add(store: Store, certificate: pki.Certificate, status: str, *, mode: str, c
         now,
         now,
     )
-    _changed(store, identity, status)
+    _changed(store, identity, status, certificate.pem)
     return identity
 
 
@@ -238,5 +238,5 @@ def _listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _changed(store: Store, identity: str, status: str) -> None:
-    store.publish(f"$local/certificate/{identity}", {"status": status})
+def _changed(store: Store, identity: str, status: str, pem: str) -> None:
+    store.publish(f"$local/certificate/{identity}", {"status": status, "certificatePem": pem})

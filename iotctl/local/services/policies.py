@@ -200,9 +200,9 @@ def document(store: Store, name: str) -> str:
     return str(_version(store, name, known(store, name)["default_version"])["document"])
 
 
-def changed(store: Store, name: str) -> None:
-    """Tell the platform that what a policy allows, or to whom, is no longer what it was."""
-    store.publish(f"$local/policy/{name}", {})
+def changed(store: Store, name: str, target: str | None = None) -> None:
+    """Tell the platform that what a policy allows is no longer what it was; `target`: only to this one."""
+    store.publish(f"$local/policy/{name}", {"target": target})
 
 
 def _parsed(document: str) -> None:

@@ -41,14 +41,14 @@ def attach_policy(store: Store, policyName: str, target: str) -> None:
     if len(held) >= most:
         raise AwsError("LimitExceededException", f"The maximum number of policies ({most}) is attached to {target}")
     store.execute("INSERT INTO policy_attachment VALUES (?, ?, ?)", target, policyName, store.now())
-    policies.changed(store, policyName)
+    policies.changed(store, policyName, target)
 
 
 @operation("iot:DetachPolicy")
 def detach_policy(store: Store, policyName: str, target: str) -> None:
     """Detach a policy; one that is not attached is no error."""
     if store.execute("DELETE FROM policy_attachment WHERE target = ? AND policy_name = ?", target, policyName):
-        policies.changed(store, policyName)
+        policies.changed(store, policyName, target)
 
 
 @operation("iot:AttachPrincipalPolicy")

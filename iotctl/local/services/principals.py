@@ -126,6 +126,11 @@ def attached(store: Store, principal: str, thing: str) -> bool:
     )
 
 
+def of(store: Store, thing: str) -> list[str]:
+    """The principals of a thing."""
+    return [row["principal"] for row in store.rows("SELECT principal FROM thing_principal WHERE thing_name = ?", thing)]
+
+
 def exclusive_thing(store: Store, principal: str) -> str | None:
     """The thing that a principal is exclusively attached to, if there is one."""
     row = store.row("SELECT thing_name FROM thing_principal WHERE principal = ? AND type = ?", principal, EXCLUSIVE)

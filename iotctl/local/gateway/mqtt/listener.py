@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import resource
+import socket
 from typing import TYPE_CHECKING
 
 from iotctl.local.gateway.mqtt.connection import Connection
@@ -20,7 +21,12 @@ _GOODBYE_WITHIN = 1.0
 
 
 async def listen(broker: Broker, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
-    """Serve MQTT over TLS on a host and port (0: a free one); raises OSError where the port is taken.
+    """Serve MQTT over TLS on a host and port (0: a free one); raises OSError where the port is taken."""
+    return await serve(broker, socket.create_server((host, port)), context)
+
+
+async def serve(broker: Broker, bound: socket.socket, context: ssl.SSLContext) -> asyncio.Server:
+    """Serve MQTT over TLS on a bound socket.
 
     The soft limit of open files is raised to the hard one: a fleet is more connections than a shell allows.
     """
@@ -28,8 +34,7 @@ async def listen(broker: Broker, host: str, port: int, context: ssl.SSLContext) 
     shrink_tls_buffers()
     return await asyncio.get_running_loop().create_server(
         lambda: Connection(broker),
-        host,
-        port,
+        sock=bound,
         ssl=context,
         backlog=_BACKLOG,
         ssl_handshake_timeout=broker.limits.handshake_within,
