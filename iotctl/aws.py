@@ -231,10 +231,12 @@ def _refuse_partial(response_dict: Mapping[str, Any], operation_model: Operation
         return
     if not any(name in headers for name in _REQUEST_IDS):
         raise Temporary(
-            f"{operation_model.name}: something else than AWS answered", code="NoUsableAnswer", hint="is a proxy between?"
+            f"{operation_model.name}: something else than AWS answered",
+            code="NoUsableAnswer",
+            hint="is a proxy between?",
         )
     whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD" and "content-encoding" not in headers
-    if whole and len(body) != int(headers.get("content-length", len(body))):
+    if whole and headers.get("content-length", str(len(body))) != str(len(body)):
         raise Temporary(f"{operation_model.name}: the answer was cut short", code="NoUsableAnswer")
 
 

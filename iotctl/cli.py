@@ -168,6 +168,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
 
     aws = context.aws
     directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
+    columns = (Column("thingName"), Column("state"), *(Column(key) for key in plan.shows))
     counts = {"done": 0, "conflict": 0, "failed": 0}
     kept: list[Failure] = []
     ended: Error | None = None
@@ -195,7 +196,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                     if outcome.failure and len(kept) < _MOST_ERRORS_KEPT and outcome.state != "planned":
                         kept.append(outcome.failure)
                     if output.streams_rows and outcome.state != "planned":
-                        output.row(_COLUMNS, {"thingName": outcome.thing, "state": outcome.state, **outcome.shown})
+                        output.row(columns, {"thingName": outcome.thing, "state": outcome.state, **outcome.shown})
                     if len(waiting) >= _FLUSH_EVERY:
                         journal.record(plan.run_id, waiting)
                         waiting.clear()
@@ -209,14 +210,11 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                 if late := engine.still_waiting(plan, world, failed):
                     ended = _late(plan, late)
         counts["done"] += before
-        code = _code_of(counts, len(plan.rows), ended, caught)
+        code = _code_of(plan, counts, kept, ended, caught)
         journal.finish(plan.run_id, code)
         if plan.directory:
             journal.export(plan.run_id, directory / REPORT_NAME)
     return _summary(plan, counts, kept, ended, code)
-
-
-_COLUMNS: Final = (Column("thingName"), Column("state"), Column("certificateId"))
 
 
 def _late(plan: Plan, late: list[str]) -> errors.Timeout:
@@ -229,13 +227,15 @@ def _late(plan: Plan, late: list[str]) -> errors.Timeout:
     )
 
 
-def _code_of(counts: dict[str, int], things: int, ended: Error | None, caught: list[int]) -> Exit:
+def _code_of(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Error | None, caught: list[int]) -> Exit:
     if caught:
         return Exit(128 + caught[0])
     if ended is not None:
         # "Nothing was changed" is no longer true once things have been tried.
         return Exit.PARTIAL if ended.exit is Exit.USAGE and any(counts.values()) else ended.exit
-    return Exit.OK if counts["done"] == things else Exit.PARTIAL
+    if counts["done"] == len(plan.rows):
+        return Exit.OK
+    return Exit.PARTIAL if plan.bulk or not kept else kept[0].exit
 
 
 def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Error | None, code: Exit) -> Result:
@@ -243,11 +243,13 @@ def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Err
     told = [f"{number:,} {state}" for state, number in counts.items() if number or state == "done"]
     told += [f"{planned:,} not tried"] if planned else []
     notes = [f"{', '.join(told)} of {text.count(len(plan.rows), 'thing')} (run {plan.run_id})"]
-    if code not in {Exit.OK, Exit.BUG}:
+    if planned or (plan.bulk and counts["done"] + planned < len(plan.rows)):
         notes.append("run the same command again: it resumes")
     if ended is not None:
         kept.append(Failure.of(ended))
-    data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned, "directory": plan.directory}
+    data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned}
+    if plan.directory:
+        data["directory"] = plan.directory
     return Result(data=data, notes=tuple(notes), failures=tuple(kept), exit=code)
 
 

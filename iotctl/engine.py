@@ -196,6 +196,11 @@ class _Steps:
                     _confirm(step, answer, within)
             except Exists as taken:
                 answer = self._judge(step, params, within, taken)
+            except NotFound as missing:
+                if not step.absent_is_done:
+                    missing.hint = step.hint or missing.hint
+                    raise
+                answer = {}
             if step.name:
                 scope[step.name] = answer
 

@@ -76,6 +76,8 @@ class Step:
         for_each: run once for each element (a list), or once (any other value), or not at all (None, empty).
         expect: what its own answer must hold; a difference is an Integrity error.
         on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
+        hint: what to type next where it finds nothing.
+        absent_is_done: it removes something; where that is gone already, it is done.
         unless_found: a read with the same parameters; where it finds something, the step is skipped.
 
     """
@@ -87,6 +89,8 @@ class Step:
     expect: Expect | None = None
     on_exists: tuple[Expect, ...] = ()
     unless_found: str | None = None
+    hint: str = ""
+    absent_is_done: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The step as a saved plan holds it, only what is set."""
@@ -146,6 +150,7 @@ class Plan:
         directory: where its journal and lock are; empty: the tool's state directory.
         calls: how many calls of an operation the rows make, where that is not one per row.
         shows: what is told of each thing once it has settled, Refs into its steps.
+        bulk: whether it is about many things, one failed one making it partial; else the one failure is its own code.
         wait: what must become true afterwards; None where the steps' own answers are the end of it.
         warnings: what the operator should know before saying yes.
 
@@ -161,6 +166,7 @@ class Plan:
     directory: str = ""
     calls: Mapping[str, int] = field(default_factory=dict)
     shows: Mapping[str, Any] = field(default_factory=dict)
+    bulk: bool = True
     wait: Wait | None = None
     warnings: tuple[str, ...] = ()
 

@@ -23,6 +23,7 @@ ROOT: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent 
 _LARGEST: Final = 65536
 
 
+@functools.cache
 def names(kind: str) -> tuple[str, ...]:
     """The templates of a kind that ship: ("greengrass-core", "thing") for "policies"."""
     return tuple(sorted(path.name.removesuffix(".json.j2") for path in (ROOT / kind).glob("*.json.j2")))

@@ -62,7 +62,7 @@ def server() -> Iterator[_Server]:
     told = _Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  the standard library's name
+        def do_GET(self) -> None:
             told.paths.append(self.path)
             self.rfile.read(int(self.headers.get("content-length") or 0))
             status, headers, body = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
@@ -72,7 +72,7 @@ def server() -> Iterator[_Server]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_PUT = do_GET
+        do_POST = do_PUT = do_GET  # noqa: N815  the names that the standard library calls
 
         def log_message(self, *_: object) -> None:
             """Nothing on stderr."""

@@ -37,9 +37,15 @@ class PortChoice(StrEnum):
 def up(
     ctx: Ctx,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready; it runs on.")] = False,
-    http_port: Annotated[int | None, typer.Option(min=0, max=65535, help="AWS's HTTP APIs [4510].")] = None,
-    mqtt_port: Annotated[int | None, typer.Option(min=0, max=65535, help="MQTT with mutual TLS [8883].")] = None,
-    https_port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTPS and WebSocket [8443].")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="NUMBER", help="AWS's HTTP APIs [4510].")
+    ] = None,
+    mqtt_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="NUMBER", help="MQTT with mutual TLS [8883].")
+    ] = None,
+    https_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="NUMBER", help="HTTPS and WebSocket [8443].")
+    ] = None,
     ports: Annotated[
         PortChoice, typer.Option(help="auto: the system chooses, once; they are kept.")
     ] = PortChoice.DEFAULT,

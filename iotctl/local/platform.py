@@ -29,6 +29,7 @@ from iotctl.local.services import (
     OPERATIONS,
     account,
     billing_groups,
+    ca_certificates,
     certificates,
     events,
     group_members,
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 SERVICES: Final[tuple[Any, ...]] = (
     account,
     billing_groups,
+    ca_certificates,
     certificates,
     events,
     group_members,
@@ -137,15 +139,14 @@ class _Running:
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
 
+        operations = {**OPERATIONS, **data_plane.operations(self._broker)}
+        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker)
+        self._parts.push_async_callback(http.stop)
         self._exchange.start()
-        self._parts.callback(self._exchange.stop)
         self._broker.start()
         self._parts.callback(self._broker.stop)
         server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
         self._parts.callback(server.close)
-        operations = {**OPERATIONS, **data_plane.operations(self._broker)}
-        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer))
-        self._parts.push_async_callback(http.stop)
         await http.start(listeners["http"])
         tls = self._trust.context(certificate, key, required=False, alpn=_HTTPS_ALPN)
         await http.start(listeners["https"], tls)
@@ -208,7 +209,7 @@ class _Running:
 
 
 def _trust(directory: Path, store: Store) -> TrustDirectory:
-    """The trust directory, with the certificates whose registration was the last thing before an end without warning."""
+    """The trust directory, with the certificates that were registered right before an end without warning."""
     since = "(SELECT max(modified) FROM certificate) - ?" if directory.exists() else "-?"
     trust = TrustDirectory(directory)
     for row in store.rows(f"SELECT pem FROM certificate WHERE modified >= {since}", _LAST_SECONDS):  # noqa: S608  one of two constants

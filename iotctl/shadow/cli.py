@@ -93,7 +93,7 @@ def set_(
         _bounded(len(found), max_changes)
     section = "reported" if reported else "desired"
     change = plan.Change(patch, section, name, create, expect_version)
-    return plan.setting(found, change, ctx.obj.target, wait_seconds=seconds)
+    return plan.setting(found, change, ctx.obj.target, bulk=not chosen.is_one, wait_seconds=seconds)
 
 
 @options.command(
@@ -123,7 +123,7 @@ def diff(
     aws = ctx.obj.aws
     if other is not None:
         left, right = (_existing(documents.read(aws, each, name), name) for each in (thing or "", other))
-        one, two = ((shadow.document or {}).get("state", {}) for shadow in (left, right))
+        one, two = ({key: shadow.section(key) for key in ("desired", "reported")} for shadow in (left, right))
         titles = (left.thing_name, right.thing_name)
         return _differences(list(documents.rows(left.thing_name, one, two, titles)), titles, exit_code, ())
     chosen = Scope(thing, thing_group, search, things)
@@ -191,7 +191,7 @@ def delete(
     found = _things(ctx.obj, chosen)
     if not chosen.is_one:
         _bounded(len(found), max_changes)
-    return plan.deleting(found, name, ctx.obj.target)
+    return plan.deleting(found, name, ctx.obj.target, bulk=not chosen.is_one)
 
 
 @options.command(

@@ -45,14 +45,14 @@ class Change:
         return text.canonical(update)
 
 
-def setting(things: Rows, change: Change, target: Target, *, wait_seconds: float = 0) -> Plan:
+def setting(things: Rows, change: Change, target: Target, *, bulk: bool = True, wait_seconds: float = 0) -> Plan:
     """Merge one patch into the shadow of every thing.
 
     Where `create` is not given, a read before each update refuses things without such a shadow: AWS would make one.
     """
     addressed = {"thingName": Ref("row.thingName"), "shadowName": change.shadow_name}
     update = Step("iot-data:UpdateThingShadow", {**addressed, "payload": change.body()})
-    exists = Step("iot-data:GetThingShadow", addressed)
+    exists = Step("iot-data:GetThingShadow", addressed, hint="there is no such shadow; --create makes one")
     inputs = {"target": target.to_json(), "shadow": change.shadow_name, "body": change.body(), "create": change.create}
     return Plan(
         command="shadow set",
@@ -61,11 +61,12 @@ def setting(things: Rows, change: Change, target: Target, *, wait_seconds: float
         summary=f"set {_described(change)} of {text.count(len(things), 'thing')}",
         each=(update,) if change.create else (exists, update),
         rows=things,
+        bulk=bulk,
         wait=_reported(change, addressed, wait_seconds) if wait_seconds else None,
     )
 
 
-def deleting(things: Rows, shadow_name: str | None, target: Target) -> Plan:
+def deleting(things: Rows, shadow_name: str | None, target: Target, *, bulk: bool = True) -> Plan:
     """Delete a shadow of every thing."""
     addressed = {"thingName": Ref("row.thingName"), "shadowName": shadow_name}
     named = f"the shadow {shadow_name!r}" if shadow_name else "the classic shadow"
@@ -75,8 +76,9 @@ def deleting(things: Rows, shadow_name: str | None, target: Target) -> Plan:
         run_id=_identity("shadow delete", inputs, things),
         target=target,
         summary=f"delete {named} of {text.count(len(things), 'thing')}",
-        each=(Step("iot-data:DeleteThingShadow", addressed),),
+        each=(Step("iot-data:DeleteThingShadow", addressed, absent_is_done=True),),
         rows=things,
+        bulk=bulk,
     )
 
 

@@ -74,7 +74,9 @@ class Declared:
         other = type(self)(self.cwd.parent / name, self.things, self.tag)
         other.cwd.mkdir(mode=0o700)
         head = "thing_name,thing_type,thing_groups,billing_group,attr:site\n"
-        rows = [f"{thing},type-{self.tag},near-{self.tag};far-{self.tag},bill-{self.tag},oslo\n" for thing in self.things]
+        rows = [
+            f"{thing},type-{self.tag},near-{self.tag};far-{self.tag},bill-{self.tag},oslo\n" for thing in self.things
+        ]
         (other.cwd / "fleet.csv").write_text(head + "".join(rows))
         (other.cwd / f"{self.policy}.json").write_text(json.dumps(POLICY))
         return other
@@ -92,7 +94,18 @@ class Declared:
     @property
     def apply(self) -> list[str]:
         """The command line, to run in `cwd`."""
-        return ["onboard", "apply", "fleet.csv", "--bundles", BUNDLES, "--policy", f"{self.policy}.json", "-y", "-o", "json"]
+        return [
+            "onboard",
+            "apply",
+            "fleet.csv",
+            "--bundles",
+            BUNDLES,
+            "--policy",
+            f"{self.policy}.json",
+            "-y",
+            "-o",
+            "json",
+        ]
 
     def registered(self, certificate_id: str) -> dict[str, Any]:
         """What the account must hold of each thing."""
@@ -168,11 +181,15 @@ class Watch:
     def __post_init__(self) -> None:
         self._before = self.account.certificates()
 
+    def new_certificates(self) -> frozenset[str]:
+        """The ids of the certificates that were registered since."""
+        return self.account.certificates() - self._before
+
     def now(self) -> list[str]:
         """Every breach of what must hold at any moment: after a kill, before the next run."""
         certificates = self._bundle_certificates()
         things = {name: self.account.thing(name) for name in self.declared.things}
-        new = self.account.certificates() - self._before
+        new = self.new_certificates()
         return [
             *_modes(self.declared.bundles),
             *_bundles(self.declared.bundles),
@@ -184,7 +201,7 @@ class Watch:
     def ended(self) -> list[str]:
         """Every breach of what must hold when a run has ended with 0."""
         certificates = self._bundle_certificates()
-        new = self.account.certificates() - self._before
+        new = self.new_certificates()
         found = self.now()
         for name in self.declared.things:
             wanted, thing = self.declared.registered(certificates.get(name, "")), self.account.thing(name)
@@ -274,7 +291,10 @@ def _bundles(bundles: Path) -> Iterator[str]:
         config = json.loads((place / "config.json").read_bytes())
         if key.public_key() != certificate.public_key():
             yield f"I2: the key of {place.name} is not its certificate's"
-        if (config["thingName"], config["certificateId"]) != (place.name, certificate.fingerprint(hashes.SHA256()).hex()):
+        if (config["thingName"], config["certificateId"]) != (
+            place.name,
+            certificate.fingerprint(hashes.SHA256()).hex(),
+        ):
             yield f"I2: the config of {place.name} names {config['thingName']}, {config['certificateId']}"
 
 

@@ -26,7 +26,12 @@ REFUSALS: Final = {
     "limit": (410, "LimitExceededException"),
     "not-found": (404, "ResourceNotFoundException"),
 }
-FAULTS: Final = (*REFUSALS, "reset", "garbage", *(f"{way}-after" for way in ("fail", "reset", "hang", "cut", "garbage")))
+FAULTS: Final = (
+    *REFUSALS,
+    "reset",
+    "garbage",
+    *(f"{way}-after" for way in ("fail", "reset", "hang", "cut", "garbage")),
+)
 _PORTAL: Final = b"<html><body>Please sign in to the network</body></html>"
 
 

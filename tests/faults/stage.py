@@ -3,8 +3,8 @@
 `python -m tests.faults.stage SOCKET` is a fork server without threads. For each job that a connection brings it forks
 one process, which counts its moments (a file made, opened for writing, renamed or removed below the job's directory; a
 database opened there; bytes handed to an HTTP connection) with an audit hook, so that the tool itself stays as it is.
-At the chosen moment, before it has happened, the process is killed, stopped or interrupted, or told that the disk is
-full. So a crash point costs a sixth of a second and no start of Python. What SQLite writes inside is not a moment:
+At the chosen moment, before it has happened, the process is killed, stopped or interrupted, or the system refuses it
+(the disk is full). So a crash point costs a sixth of a second and no start of Python. What SQLite writes inside is not a moment:
 the random kills of the campaign are for that.
 """
 
@@ -37,7 +37,9 @@ SIGNALS: Final = {
     "interrupt": signal.SIGINT,
     "terminate": signal.SIGTERM,
 }
+ERRORS: Final = {"full": errno.ENOSPC, "forbidden": errno.EACCES, "read-only": errno.EROFS}
 _PRELOADED: Final = ("iotctl.bundle", "iotctl.engine", "iotctl.journal", "iotctl.onboard.cli", "iotctl.onboard.observe")
+_OF_FILES: Final = ("open", "os.mkdir", "os.rename", "sqlite3.connect")
 _PATIENCE: Final = 90.0
 
 
@@ -49,7 +51,7 @@ class Job:
         argv: the command line, without the program.
         cwd: its directory; what happens below it is a moment.
         environment: all of it.
-        strike: what happens at the moment: a key of SIGNALS, or "full" (ENOSPC; moments of files only).
+        strike: what happens at the moment: a key of SIGNALS; or of ERRORS, then only moments of files count.
         at: the number of the moment, from 1, or how its description begins; 0 for none.
         program: `module:function`, called with argv; what it returns is the exit code.
         read_timeout: seconds that an HTTP answer may take; 0: as the tool has it.
@@ -115,9 +117,7 @@ class Running:
         """Wait for its end."""
         while self._code is None:
             self._next()
-        return Ended(
-            self._code, tuple(self._moments), self._struck, self._stdout.read_text(), self._stderr.read_text()
-        )
+        return Ended(self._code, tuple(self._moments), self._struck, self._stdout.read_text(), self._stderr.read_text())
 
     def kill(self) -> None:
         """End it, if it has not ended."""
@@ -265,12 +265,12 @@ def _watch(job: Mapping[str, Any], ear: int) -> None:
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         moment = _moment(event, args, below)
-        if moment is None or (strike == "full" and not moment.startswith(("open", "os.mkdir", "os.rename", "sqlite3"))):
+        if moment is None or (strike in ERRORS and not moment.startswith(_OF_FILES)):
             return
         hit = next(number) == at if isinstance(at, int) else moment.startswith(at) and next(pending, False)
         _tell(ear, moment=moment, struck=hit)
-        if hit and strike == "full":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(args[0]))
+        if hit and strike in ERRORS:
+            raise OSError(ERRORS[strike], os.strerror(ERRORS[strike]), str(args[0]))
         if hit:
             os.kill(os.getpid(), SIGNALS[strike])
 

@@ -19,6 +19,7 @@ from iotctl import pki
 from iotctl.local import process
 from iotctl.local.platform import open_store
 from iotctl.local.state import Ports, State
+from tests.local.clients import Device, register
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +164,15 @@ def own_platform(tmp_path: Path) -> Iterator[tuple[State, Platform]]:
     yield state, process.background(state, Ports(0, 0, 0), None)
     if state.running():
         process.stop(state)
+
+
+@pytest.fixture
+def device(iot: Any, signer: pki.Authority, tmp_path: Path, name: Name) -> Callable[..., Device]:
+    """Register a thing with a certificate on the session's platform; by default with the policy template `thing`."""
+    return lambda stem="pump", policy=None: register(iot, signer, tmp_path, name(stem), policy)
+
+
+@pytest.fixture(scope="session")
+def data(running: Platform) -> Any:
+    """A boto3 client of the session's platform's data plane."""
+    return client(running, "iot-data")

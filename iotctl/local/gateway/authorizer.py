@@ -1,8 +1,8 @@
 """What a device may do: the policies of its certificate and of its thing's groups, bound to its connection.
 
-Which thing a connection is of: the one that its certificate is exclusively attached to, else the one that its client id
-names, if the certificate is attached to it. Only then do thing variables have values and group policies count. Operators
-(SigV4) may do everything that a client can. What was bound is kept until `forget`.
+Which thing a connection is of: the one that its certificate is exclusively attached to, else the one that its client
+id names, if the certificate is attached to it. Only then do thing variables have values and group policies count.
+Operators (SigV4) may do everything that a client can. What was bound is kept until `forget`.
 Sources: AWS IoT developer guide, pages thing-policy-variables, exclusive-thing, basic-policy-variables,
 cert-policy-variables, iot-action-resources, connect-policy, reserved-topics.
 """

@@ -57,10 +57,6 @@ class Exchange:
         self._broker.before_commit = self._turn
         self._store.on_commit = self._committed
 
-    def stop(self) -> None:
-        """End: what is committed from now on stays in the outbox."""
-        self._store.on_commit = None
-
     def _ask(self, listener: Listener, incoming: Incoming) -> None:
         client = incoming.client
         certificate = client is not None and client.principal.certificate

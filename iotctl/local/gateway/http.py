@@ -19,23 +19,23 @@ from aiohttp import web
 
 from iotctl import clock
 from iotctl.aws import service_model
-from iotctl.local.gateway import answers
+from iotctl.local.gateway import answers, websocket
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
 from iotctl.local.gateway.device_api import SERVICE
 from iotctl.local.services import OPERATIONS, AwsError
+from iotctl.text import sanitize
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from iotctl.local.gateway.device_api import DeviceApi
+    from iotctl.local.gateway.mqtt.broker import Broker
     from iotctl.local.gateway.mqtt.session import Client
     from iotctl.local.services import Operation
     from iotctl.local.store import Store
-
-    Upgrade = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ _CREDENTIAL: Final = re.compile(
 _REAL_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _ANY_REGION: Final = frozenset({"sts", "s3", "iam"})
 _SHUTDOWN_SECONDS: Final = 1.0
-_WEBSOCKET: Final = "/mqtt"
 _TOPICS: Final = "/topics/"
 
 
@@ -72,7 +71,7 @@ class HttpGateway:
         store: what the operations work on.
         operations: those that are built, by name.
         devices: what clients with a certificate may ask for; none: nothing.
-        websocket: takes the requests for `/mqtt`.
+        broker: where MQTT over WebSocket leads to; none: there is none.
 
     """
 
@@ -81,12 +80,12 @@ class HttpGateway:
         store: Store,
         operations: Mapping[str, Operation] = OPERATIONS,
         devices: DeviceApi | None = None,
-        websocket: Upgrade | None = None,
+        broker: Broker | None = None,
     ) -> None:
         self._store = store
         self._operations = operations
         self._devices = devices
-        self._websocket = websocket
+        self._broker = broker
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
         self._runner = web.ServerRunner(
@@ -105,8 +104,8 @@ class HttpGateway:
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._websocket is not None and request.path == _WEBSOCKET:
-            return await self._websocket(request)
+        if self._broker is not None and request.secure and request.path == websocket.PATH:
+            return await self._upgrade(request, self._broker)
         started = clock.monotonic()
         request_id = str(uuid.uuid4())
         try:
@@ -120,6 +119,23 @@ class HttpGateway:
         log.info("%s %s %d %.1f ms", request.method, operation or "-", answer.status, taken)
         headers = {"x-amzn-RequestId": request_id, **answer.headers}
         return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
+
+    async def _upgrade(self, request: web.BaseRequest, broker: Broker) -> web.StreamResponse:
+        """MQTT over WebSocket, for operators: the URL is presigned with this platform's key."""
+        try:
+            self._local(request)
+            who = websocket.verify_presigned(
+                request.raw_path.partition("?")[2], request.headers["Host"], self._secret, clock.now()
+            )
+        except AwsError as error:
+            who = websocket.Refusal(error.message)
+        if isinstance(who, websocket.Refusal):
+            log.info("a WebSocket is refused: %s", sanitize(who.reason))
+            return web.json_response({"message": f"Forbidden: {who.reason}"}, status=403)
+        return await websocket.serve_websocket(request, broker, who)
+
+    def _secret(self, key_id: str) -> str | None:
+        return self._store.secret_access_key if key_id == self._store.access_key_id else None
 
     async def _answer(self, request: web.BaseRequest, request_id: str) -> tuple[str, Answer]:
         """The name of the operation, as far as it is known, and the answer."""

@@ -88,7 +88,7 @@ def verify_presigned(
     return Refusal("the signature does not match")
 
 
-async def serve_websocket(request: web.Request, broker: Broker, principal: Principal) -> web.WebSocketResponse:
+async def serve_websocket(request: web.BaseRequest, broker: Broker, principal: Principal) -> web.WebSocketResponse:
     """Upgrade a request whose sender is known, and run it as a connection of the broker until it ends."""
     response = web.WebSocketResponse(protocols=("mqtt",), compress=False, max_msg_size=2 * broker.limits.packet)
     await response.prepare(request)
@@ -117,7 +117,7 @@ async def serve_websocket(request: web.Request, broker: Broker, principal: Princ
 class _Transport(asyncio.Transport):
     """What a `Connection` needs of a transport, over a WebSocket."""
 
-    def __init__(self, response: web.WebSocketResponse, request: web.Request, connection: Connection) -> None:
+    def __init__(self, response: web.WebSocketResponse, request: web.BaseRequest, connection: Connection) -> None:
         super().__init__()
         self.readable = asyncio.Event()
         self.readable.set()

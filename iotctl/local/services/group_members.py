@@ -105,7 +105,7 @@ def list_things_in_thing_group(
         store,
         f"SELECT group_name, thing_name FROM thing_group_member WHERE {groups}",  # noqa: S608  one of two constants
         [thingGroupName],
-        by=("group_name", "thing_name"),
+        by=("group_name", "thing_name") if recursive else ("thing_name",),
         size=maxResults,
         token=nextToken,
     )

@@ -167,10 +167,10 @@ def list_things(
     if attributeName is not None:
         # The attribute's index is in the order of its values, so that is the order of this listing.
         select = (
-            "SELECT thing.*, found.value AS attribute_value FROM thing_attribute AS found"
+            "SELECT thing.*, found.value AS attribute_value, found.thing_name AS found_name FROM thing_attribute AS found"
             " JOIN thing ON thing.name = found.thing_name"
         )
-        by = ("attribute_value", "name")
+        by = ("attribute_value", "found_name")
         where.append("found.name = ?")
         parameters.append(attributeName)
     if attributeValue is not None and usePrefixAttributeValue:
