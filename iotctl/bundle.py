@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, files, pki
-from iotctl.errors import Conflict, Error, Integrity, Local
+from iotctl.errors import Conflict, Error, Integrity, Local, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +63,19 @@ def directory_name(thing_name: str) -> str:
     if len(safe) > _LONGEST_NAME:
         safe = f"{safe[:_LONGEST_NAME]}%{hashlib.sha256(thing_name.encode()).hexdigest()[:16]}"
     return safe
+
+
+def only_directory(here: Path) -> Path:
+    """The bundles directory that is meant where none is named: the only `*-fleet` here.
+
+    Raises:
+        Usage: there is none, or more than one.
+
+    """
+    found = sorted(here.glob("*-fleet"))
+    if len(found) == 1:
+        return found[0]
+    raise Usage("which bundles directory?", hint=f"--bundles {found[0].name if found else 'DIR'}")
 
 
 def load(directory: Path) -> Bundle:

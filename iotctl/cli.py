@@ -122,6 +122,8 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
     """Write what the command handed back, or carry it out."""
     from iotctl.plan import Plan
 
+    if answer == Exit.INTERRUPTED:  # what typer makes of Ctrl-C
+        raise KeyboardInterrupt
     if isinstance(answer, Plan):
         if context.dry_run:
             output.plan(command, answer)

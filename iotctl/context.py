@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iotctl.target import Target
 
 PLATFORM_FILE = "platform.json"
+PLATFORM_LOCK = "lock"
 
 
 class Context:
@@ -93,11 +94,15 @@ class Context:
         """
         path = self.platform_directory / PLATFORM_FILE
         try:
-            return Platform.from_json(json.loads(path.read_bytes()))
-        except FileNotFoundError as error:
-            raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach") from error
+            found = Platform.from_json(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            found = None
         except (OSError, ValueError) as error:
             raise Local(f"{path} cannot be read", hint="iotctl local reset") from error
+        # One that was killed leaves its file, and its port may be another program's by now.
+        if found is None or not files.is_locked(self.platform_directory / PLATFORM_LOCK):
+            raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach")
+        return found
 
     def operator(self) -> Connection:
         """An MQTT connection of the operator's: over WebSocket, signed with the credentials of this command."""

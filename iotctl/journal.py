@@ -210,12 +210,13 @@ class Journal:
     def export(self, run_id: str, path: Path) -> None:
         """Write the settled things of a run as CSV for people, in place of an earlier report."""
         beside = path.with_name(f".{path.name}.new")
-        with files.explained(path), beside.open("w", encoding="utf-8", newline="") as stream:
-            report = csv.writer(stream)
-            report.writerow(_REPORT)
-            for row in self.rows(run_id):
-                report.writerow([guarded(str(row.get(key) or "")) for key in _REPORT])
-        beside.replace(path)
+        with files.explained(path):
+            with beside.open("w", encoding="utf-8", newline="") as stream:
+                report = csv.writer(stream)
+                report.writerow(_REPORT)
+                for row in self.rows(run_id):
+                    report.writerow([guarded(str(row.get(key) or "")) for key in _REPORT])
+            beside.replace(path)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

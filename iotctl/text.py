@@ -83,6 +83,12 @@ def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any
     return value
 
 
+def document(value: object) -> str:
+    """JSON for people and for `jq`: indented, letters of every script as they are, and nothing that drives a terminal."""
+    written = json.dumps(value, indent=2, ensure_ascii=False)
+    return _UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], written)
+
+
 def canonical(value: object) -> str:
     """One text for one JSON value: sorted keys, no white space. What hashes and signatures are made of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -24,7 +24,7 @@ from iotctl.errors import (
     Throttled,
     Timeout,
 )
-from iotctl.plan import Expect, Plan, Ref, Step
+from iotctl.plan import Expect, Plan, Ref, Step, Wait
 from iotctl.target import Target
 
 if TYPE_CHECKING:
@@ -98,17 +98,21 @@ def test_shared_steps_come_first_and_steps_of_a_thing_in_order() -> None:
 
 
 def test_things_go_in_parallel() -> None:
-    """On an account that takes its time two things are in flight at once: each waits for the other, and both arrive."""
-    meeting = threading.Barrier(2, timeout=10)
+    """On an account that takes its time many things are in flight at once, as many as the quota allows."""
+    lock, flying, most = threading.Lock(), 0, 0
 
-    def answer(_op: str, params: dict[str, Any], _number: int) -> dict[str, Any]:
-        if params["thingName"] == "t0":
-            clock.sleep(0.1)
-        else:
-            meeting.wait()
+    def answer(*_: object) -> dict[str, Any]:
+        nonlocal flying, most
+        with lock:
+            flying += 1
+            most = max(most, flying)
+        clock.sleep(0.02)
+        with lock:
+            flying -= 1
         return {}
 
-    assert ["t0", "t1", "t2"] == sorted(_run(_plan(Step("iot:A", _NAME)), _Account(answer)))
+    assert 60 == len(_run(_plan(Step("iot:A", _NAME), things=60), _Account(answer), rates={"iot:A": 1000.0}))
+    assert 2 <= most <= engine.MOST_WORKERS
 
 
 def test_a_quick_account_needs_no_threads() -> None:
@@ -405,3 +409,21 @@ def test_poll_waits_for_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 3 == engine.poll(lambda: next(answers), lambda answer: answer == 3, seconds=60, what="three")
     with pytest.raises(Timeout, match="four did not happen within 0 s"):
         engine.poll(lambda: 0, lambda _: False, seconds=0, what="four")
+
+
+def test_waiting_for_what_must_become_true() -> None:
+    """After the steps it is read again and again; the things for which it did not become true are named."""
+    reads: Counter[str] = Counter()
+
+    def answer(op: str, params: dict[str, Any], _number: int = 0) -> dict[str, Any]:
+        assert "iot-data:Get" == op
+        reads[params["thingName"]] += 1
+        if params["thingName"] == "t2":
+            raise NotFound("no shadow")
+        return {"payload": b'{"state":{"a":1}}' if params["thingName"] == "t0" else b"{}"}
+
+    wait = Wait("iot-data:Get", _NAME, (Expect("payload.state.a", 1),), 0.0, "reported")
+    world = _world(_Account())
+    world.call = lambda op, **params: answer(op, params)
+    assert ["t1", "t2"] == engine.still_waiting(_plan(things=4, wait=wait), world, {"t3"})
+    assert {"t0", "t1", "t2"} == set(reads)

@@ -163,10 +163,13 @@ def test_a_lock_names_its_holder_and_ends_with_its_process(tmp_path: Path) -> No
     with holder:
         assert holder.stdout
         assert "held\n" == holder.stdout.readline()
+        assert files.is_locked(lock)
         with pytest.raises(Locked, match="another run") as caught, files.run_lock(lock, "other"):
             pass
         assert caught.value.cause.startswith(f"onboard apply, pid {holder.pid} on ")
         holder.kill()
+    assert not files.is_locked(lock)
+    assert not files.is_locked(tmp_path / "none")
     with files.run_lock(lock, "next"):
         assert oct(0o600) == oct(_mode(lock))
 

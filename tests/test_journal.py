@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotctl.errors import Exit
@@ -134,6 +134,7 @@ with Journal(Path(sys.argv[2])) as journal:
         assert 0 < journal.count("r1", "done") < 2000
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 4), _STATES), max_size=4), max_size=5))
 def test_any_prefix_of_a_run_reads_back(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, str]]]

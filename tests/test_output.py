@@ -195,7 +195,7 @@ def test_a_plan_is_shown(form: str, expected: str) -> None:
     assert expected == stdout.getvalue()
     if form == "table":
         assert [
-            "register 2 things on AWS, account 1, region r",
+            "AWS, account 1, region r: register 2 things",
             "at AWS's default quotas this takes at least 1 s; iot:RegisterCertificateWithoutCA binds",
             "warning: odd\\x1b",
         ] == stderr.getvalue().splitlines()

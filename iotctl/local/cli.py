@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,6 +125,36 @@ def reset(ctx: Ctx) -> Result:  # noqa: ARG001  every command takes it
 
     process.reset(State.here())
     return Result(data={}, notes=("the local platform begins anew with the next iotctl local up",))
+
+
+@command(
+    app,
+    example="iotctl local devices 100 --bundles factory-fleet\niotctl local devices --fail 5% --slow 10% --for 10m",
+    exits=(Exit.NOT_FOUND, Exit.INTEGRITY),
+)
+def devices(
+    ctx: Ctx,  # noqa: ARG001  every command takes it
+    number: Annotated[int | None, typer.Argument(metavar="[N]", min=1, help="How many things (default: all).")] = None,
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", metavar="DIR", help="The bundles of an onboarding.")
+    ] = None,
+    fail: Annotated[str, typer.Option(metavar="P%", help="The share that refuses every change, and says so.")] = "0%",
+    slow: Annotated[str, typer.Option(metavar="P%", help="The share that acts after 5 to 20 seconds.")] = "0%",
+    offline: Annotated[str, typer.Option(metavar="P%", help="The share that never connects.")] = "0%",
+    for_: Annotated[str, typer.Option("--for", metavar="60s", help="End after so long.")] = "0s",
+    sdk: Annotated[bool, typer.Option("--sdk", help="awsiotsdk for all of them, not for 5 at most.")] = False,
+) -> Stream:
+    """Play the things of an onboarding: they connect with their bundles, act on every delta, and report."""
+    from iotctl import text
+    from iotctl.local.devices import fleet
+    from iotctl.local.devices.roles import Shares, roles, share
+
+    shares, seconds = Shares(share(fail), share(slow), share(offline)), text.seconds(for_)
+    found = fleet.members(bundles, number)
+    parts = roles((member.identity.thing_name for member in found), shares)
+    rows = fleet.run(found, parts, seconds=seconds, through_sdk=sdk)
+    columns = tuple(Column(key) for key in ("thingName", "time", "event", "shadowName", "detail"))
+    return Stream(columns, rows, fleet.notes(found, parts))
 
 
 @command(app, example="iotctl local demo\niotctl local demo --clean", exits=(Exit.LOCAL,))

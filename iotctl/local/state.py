@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,18 +93,7 @@ class State:
 
     def running(self) -> bool:
         """Whether a process holds the lock."""
-        try:
-            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            # Shared, so that two that ask do not take each other for the platform.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return files.is_locked(self.lock)
 
     def platform(self) -> Platform | None:
         """The platform that runs here and is ready; None where none is.

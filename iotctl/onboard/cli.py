@@ -145,9 +145,10 @@ def status(
     ] = None,
 ) -> Result:
     """What the runs on a bundles directory did: counts, or thing by thing."""
+    from iotctl import bundle
     from iotctl.journal import FILE_NAME, Journal
 
-    directory = bundles or _only_fleet(Path.cwd())
+    directory = bundles or bundle.only_directory(Path.cwd())
     if not (directory / FILE_NAME).is_file():
         raise NotFound(f"{directory} holds no journal", hint="iotctl onboard apply FILE --bundles DIR makes one")
     with Journal(directory) as journal:
@@ -236,10 +237,3 @@ def _directory(file: str, bundles: Path | None) -> Path:
     if file == "-":
         raise Usage("the rows come from standard input: say where the bundles go", hint="--bundles DIR")
     return Path(f"{Path(file).stem}-fleet")
-
-
-def _only_fleet(here: Path) -> Path:
-    found = sorted(here.glob("*-fleet"))
-    if len(found) == 1:
-        return found[0]
-    raise Usage("which bundles directory?", hint=f"--bundles {found[0].name if found else 'DIR'}")

@@ -39,6 +39,7 @@ def get(
     path: Annotated[str | None, typer.Option("--path", metavar="a.b", help="Only this part of it.")] = None,
 ) -> Result:
     """Print a shadow's document, as JSON."""
+    from iotctl import text
     from iotctl.shadow import documents
 
     document = documents.read(ctx.obj.aws, thing, name).document
@@ -51,7 +52,7 @@ def get(
             value = lookup(path, document.get("state", {}))
         if value is None:
             raise NotFound(f"the shadow of {thing} has nothing at {path}", hint=f"iotctl shadow get {thing}")
-    return Result(value, text=json.dumps(value, indent=2, ensure_ascii=False))
+    return Result(value, text=text.document(value))
 
 
 @options.change(
@@ -239,7 +240,10 @@ def _differences(
         Column("path", "PATH"),
         *(Column(title, title.upper()) for title in titles),
     )
-    shown = [{key: _json(value) if key in titles else value for key, value in row.items()} for row in rows]
+    shown = [
+        {key: json.dumps(value, ensure_ascii=False) if key in titles else value for key, value in row.items()}
+        for row in rows
+    ]
     return Result(
         {"differences": rows},
         Table(columns, shown),
@@ -252,10 +256,6 @@ def _counted(rows: list[dict[str, Any]], total: int, without: int) -> str:
     deviating = len({row["thingName"] for row in rows})
     missing = f"; {without:,} have no such shadow" if without else ""
     return f"{deviating:,} of {total:,} things deviate{missing}"
-
-
-def _json(value: Any) -> str:  # noqa: ANN401  any JSON value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _things(context: Context, chosen: Scope) -> Things:

@@ -33,6 +33,8 @@ from iotctl.local.services.things import create_thing
 from iotctl.local.state import Ports, State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iotctl.target import Platform
 
 DEVICES = 100
@@ -162,7 +164,7 @@ def over_http(platform: Platform, updates: int) -> float:
 
 
 @contextlib.contextmanager
-def fleet(home: Path):
+def fleet(home: Path) -> Iterator[Platform]:
     """A platform with a hundred registered devices."""
     files.private_directory(home)
     state = State(files.private_directory(home / "local"))

@@ -12,6 +12,7 @@ from iotctl import errors, files, plan
 from iotctl.cli import _code_of
 from iotctl.errors import Exit, worst
 from iotctl.onboard import cli as onboard
+from iotctl.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,9 @@ def test_precedence_where_several_apply() -> None:
 )
 def test_how_a_run_ends(counts: dict[str, int], ended: errors.Error | None, caught: list[int], code: int) -> None:
     """Rows never leak their own codes; "nothing was changed" (2) is said only while it is true."""
-    assert code == _code_of({"conflict": 0, "failed": 0, **counts}, 3, ended, caught)
+    rows = tuple({"thingName": name, "line": 1} for name in "abc")
+    made = plan.Plan("c", "r", Target("aws", "1", "r"), "s", rows=rows)
+    assert code == _code_of(made, {"conflict": 0, "failed": 0, **counts}, [], ended, caught)
 
 
 @pytest.mark.parametrize(
@@ -143,13 +146,14 @@ def test_a_bug_is_told_as_one(iotctl: Callable[..., Ran], monkeypatch: pytest.Mo
 
 
 def test_an_interrupt_is_130(iotctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a trace."""
+    """Without a trace, with an envelope."""
 
     def interrupt(*_: object) -> plan.Plan:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(onboard, "_read", interrupt)
-    assert (130, "error: interrupted\n") == (iotctl("onboard", "check", "x").code, iotctl("onboard", "check", "x").stderr)
+    ran = iotctl("onboard", "check", "x", "-o", "json")
+    assert (130, 130, "error: interrupted\n") == (ran.code, ran.envelope["exitCode"], ran.stderr)
 
 
 def test_a_second_run_in_the_same_directory_is_11(

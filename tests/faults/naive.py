@@ -1,11 +1,12 @@
 """The negative control: onboarding as one would first write it, which the harness must find at fault.
 
-AWS makes key and certificate, then the thing, the principal and the policy follow; a line in `done.txt` marks a thing as
-done, so that the same command goes on. Shared resources are made first; the bundles are laid out as the tool's.
+AWS makes key and certificate; the thing, the principal and the policy follow; a line in `done.txt` marks a thing as
+done, so that the same command goes on. Shared resources are made first; bundles are laid out as the tool's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -47,23 +48,19 @@ def _shared(iot: Any, rows: Sequence[dict[str, str]], policy_file: Path) -> None
         iot.create_billing_group(billingGroupName=row["billing_group"])
         for group in row["thing_groups"].split(";"):
             iot.create_thing_group(thingGroupName=group)
-    try:
+    with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
         iot.create_policy(policyName=policy_file.stem, policyDocument=policy_file.read_text())
-    except iot.exceptions.ResourceAlreadyExistsException:
-        pass
 
 
 def _onboard(iot: Any, row: dict[str, str], place: Path, policy: str) -> None:
     made = iot.create_keys_and_certificate(setAsActive=True)
     _write(place, row["thing_name"], made)
-    try:
+    with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
         iot.create_thing(
             thingName=row["thing_name"],
             thingTypeName=row["thing_type"],
             attributePayload={"attributes": {"site": row["attr:site"], "iotctl-cert": made["certificateId"]}},
         )
-    except iot.exceptions.ResourceAlreadyExistsException:
-        pass
     iot.attach_thing_principal(thingName=row["thing_name"], principal=made["certificateArn"])
     for group in row["thing_groups"].split(";"):
         iot.add_thing_to_thing_group(thingName=row["thing_name"], thingGroupName=group)

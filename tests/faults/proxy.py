@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import http.client
 import json
 import socket
@@ -14,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from iotctl import clock
+
 Plan = Callable[[int, str, str], str | None]
 """The number of the call (from 1), its method and path -> one of FAULTS, or None to let it through."""
 
@@ -25,7 +28,10 @@ REFUSALS: Final = {
     "denied": (403, "AccessDeniedException"),
     "limit": (410, "LimitExceededException"),
     "not-found": (404, "ResourceNotFoundException"),
+    "skew": (403, "InvalidSignatureException"),
 }
+SKEW: Final = 1200
+"""Seconds by which the clock of the server is ahead where it refuses a signature."""
 FAULTS: Final = (
     *REFUSALS,
     "reset",
@@ -110,7 +116,9 @@ class Proxy:
             self.calls.append(Call(handler.command, handler.path, fault))
         if fault in REFUSALS:
             status, code = REFUSALS[fault]
-            _answer(handler, status, {"x-amzn-ErrorType": code}, json.dumps({"message": "injected"}).encode())
+            date = email.utils.formatdate(clock.epoch() + SKEW, usegmt=True) if fault == "skew" else ""
+            headers = {"x-amzn-ErrorType": code, **({"Date": date} if date else {})}
+            _answer(handler, status, headers, json.dumps({"message": "injected"}).encode())
         elif fault == "reset":
             _reset(handler)
         elif fault == "garbage":

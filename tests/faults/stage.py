@@ -1,11 +1,11 @@
 """A stage for crash points: processes that have everything imported already, stopped at a chosen moment.
 
 `python -m tests.faults.stage SOCKET` is a fork server without threads. For each job that a connection brings it forks
-one process, which counts its moments (a file made, opened for writing, renamed or removed below the job's directory; a
-database opened there; bytes handed to an HTTP connection) with an audit hook, so that the tool itself stays as it is.
-At the chosen moment, before it has happened, the process is killed, stopped or interrupted, or the system refuses it
-(the disk is full). So a crash point costs a sixth of a second and no start of Python. What SQLite writes inside is not a moment:
-the random kills of the campaign are for that.
+one process, which counts its moments with an audit hook, so that the tool itself stays as it is: a file or directory
+made, opened for writing, renamed or removed below the job's directory, a database opened there, bytes handed to an HTTP
+connection. At the chosen moment, before it has happened, the process is killed, stopped or interrupted, or the system
+refuses it (the disk is full). So a crash point costs a sixth of a second and no start of Python. What SQLite writes
+inside is not a moment: the random kills of the campaign are for that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ SIGNALS: Final = {
     "terminate": signal.SIGTERM,
 }
 ERRORS: Final = {"full": errno.ENOSPC, "forbidden": errno.EACCES, "read-only": errno.EROFS}
-_PRELOADED: Final = ("iotctl.bundle", "iotctl.engine", "iotctl.journal", "iotctl.onboard.cli", "iotctl.onboard.observe")
+_PRELOADED: Final = (
+    "jinja2",
+    "urllib3",
+    *(f"iotctl.{name}" for name in ("bundle", "cli", "engine", "journal", "output", "scope")),
+    *(f"iotctl.onboard.{name}" for name in ("cli", "fleet", "observe", "plan")),
+)
 _OF_FILES: Final = ("open", "os.mkdir", "os.rename", "sqlite3.connect")
 _PATIENCE: Final = 90.0
 
@@ -210,7 +215,7 @@ def _preload() -> None:
     # As the tool imports it, then all that a run imports on its way.
     for name in ("boto3", "botocore.config", "botocore.handlers", "botocore.endpoint"):
         aws._module(name)
-    for name in ("jinja2", "urllib3", *_PRELOADED):
+    for name in _PRELOADED:
         importlib.import_module(name)
 
 
@@ -285,6 +290,8 @@ def _moment(event: str, args: tuple[Any, ...], below: str) -> str | None:
     if event == "open":
         path, _, flags = args
         return f"{event} {path}" if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and _is_below(path, below) else None
+    if event == "os.mkdir" and Path(args[0]).is_dir():
+        return None  # to make what is there already changes nothing, and is not refused
     if event in {"os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.truncate", "sqlite3.connect"}:
         # With a directory's descriptor beside it (shutil.rmtree) a name is below: nothing else is removed that way.
         relative_to_descriptor = event in {"os.remove", "os.rmdir"} and args[-1] != -1

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -208,6 +209,34 @@ def test_a_bundle_that_was_damaged_is_told_and_not_replaced(
     assert 2 == len(fleet.new_certificates())
 
 
+def test_a_fleet_file_with_a_bad_line_changes_and_asks_nothing(
+    stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
+) -> None:
+    """The whole file is judged before the first call: exit 2, every bad line by its number, no moment at all."""
+    fleet = watch(3)
+    lines = (fleet.declared.cwd / "fleet.csv").read_text().splitlines()
+    bad = [*lines, lines[1].replace("oslo", "bergen"), "../etc/passwd,,,,", "no/slash,,,,"]
+    (fleet.declared.cwd / "fleet.csv").write_text("\n".join(bad))
+    ended = stage.run(job(fleet.declared))
+    assert (2, ()) == (ended.code, ended.moments)
+    assert ["fleet.csv:5", "fleet.csv:6", "fleet.csv:7"] == [error["on"] for error in ended.envelope["errors"][1:]]
+
+
+@pytest.mark.parametrize("words", [("onboard", "plan"), ("onboard", "apply", "--dry-run")])
+def test_a_plan_only_reads(
+    words: tuple[str, ...], stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
+) -> None:
+    """Neither `plan` nor a dry run changes anything in the account or writes a file."""
+    fleet = watch(3)
+    whole = job(fleet.declared)
+    argv = [*words, *(word for word in whole.argv[2:] if word != "-y")]
+    ended = stage.run(replace(whole, argv=argv))
+    assert 0 == ended.code
+    assert ended.moments
+    assert [] == changes(ended)
+    assert not fleet.declared.bundles.exists()
+
+
 def iotctl(argv: list[str], environment: dict[str, str], cwd: Path, stdout: int) -> subprocess.CompletedProcess[str]:
     """A whole process with this as its standard output."""
     return subprocess.run(
@@ -217,6 +246,7 @@ def iotctl(argv: list[str], environment: dict[str, str], cwd: Path, stdout: int)
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
+        check=False,
         timeout=60,
     )
 

@@ -1,4 +1,4 @@
-"""A seeded sample of moments of a fleet: killed, interrupted, out of space; each time the next run goes on from there."""
+"""A seeded sample of moments of a fleet: killed, interrupted, out of space; each time it resumes."""
 
 from __future__ import annotations
 

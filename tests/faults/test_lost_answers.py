@@ -1,12 +1,16 @@
-"""Calls that are refused, lost, or applied with their answer lost: the invariants hold, the exit code says what it was."""
+"""Calls that are refused, lost, or applied with their answer lost: the invariants hold, the exit code says what."""
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from iotctl import clock
 from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -120,7 +124,7 @@ def test_a_burst_of_throttling_slows_the_run_and_fails_nothing(
 def test_a_thing_whose_calls_keep_failing_stops_only_itself(
     own: Platform, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
 ) -> None:
-    """A 500 on every CreateThing of one thing: five tries, the row failed, the others done, exit 3; later it resumes."""
+    """A 500 on every CreateThing of one thing: five tries, its row failed, the others done; it resumes."""
     fleet = watch(3)
     with Proxy(own.http_url, every(("POST", f"/things/{fleet.declared.things[1]}"), "fail")) as proxy:
         ended = stage.run(job(fleet.declared, AWS_ENDPOINT_URL=proxy.url))
@@ -187,3 +191,50 @@ def test_a_hard_limit_fails_the_row_and_is_not_tried_again(
     assert [] == fleet.now()
     assert 0 == stage.run(job(fleet.declared)).code
     assert [] == fleet.ended()
+
+
+def test_a_clock_that_is_off_is_told_with_the_seconds(
+    own: Platform, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
+) -> None:
+    """A signature refused by a server whose clock is twenty minutes ahead: exit 7 at once, with the measured skew."""
+    fleet = watch(1)
+    with Proxy(own.http_url, every(CREATE_THING, "skew")) as proxy:
+        ended = stage.run(job(fleet.declared, AWS_ENDPOINT_URL=proxy.url))
+    assert (7, 1) == (ended.code, proxy.sent(*CREATE_THING))
+    assert re.search(r"the clock of this machine is -(1199|120\d) s off AWS's", ended.stdout)
+    assert 0 == stage.run(job(fleet.declared)).code
+    assert [] == fleet.ended()
+
+
+def test_a_second_interrupt_ends_a_run_that_waits_for_an_answer(
+    own: Platform, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
+) -> None:
+    """The first Ctrl-C lets what is in flight finish; the second does not wait, and is as safe: exit 130."""
+    fleet = watch(1)
+    with Proxy(own.http_url, once({REGISTER}, "hang-after")) as proxy:
+        running = stage.start(job(fleet.declared, AWS_ENDPOINT_URL=proxy.url))
+        until(lambda: len(fleet.new_certificates()) == 1)
+        # Two that come within a moment count as one, so the key is pressed until it helps.
+        until(lambda: interrupted(running.pid))
+        assert 130 == running.end().code
+        assert "hang-after" == proxy.calls[-1].fault
+    assert [] == fleet.now()
+    assert 0 == stage.run(job(fleet.declared)).code
+    assert [] == fleet.ended()
+
+
+def interrupted(pid: int) -> bool:
+    """Press Ctrl-C; whether the process had ended before."""
+    try:
+        os.kill(pid, signal.SIGINT)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = clock.monotonic() + 30
+    while not condition():
+        assert clock.monotonic() < deadline
+        clock.sleep(0.02)

@@ -12,7 +12,7 @@ from tests.faults.invariants import CLAIM
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.faults.invariants import Account, Declared, Watch
+    from tests.faults.invariants import Declared, Watch
     from tests.faults.stage import Ended, Job, Stage
 
 
@@ -46,7 +46,7 @@ def test_a_killed_run_leaves_no_lock(stage: Stage, watch: Callable[[int], Watch]
 def test_a_run_overtaken_by_another_machine_leaves_no_second_certificate(
     call: str, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
 ) -> None:
-    """One machine is stopped before a call while another does the whole file: each thing belongs to just one of them."""
+    """One machine is stopped before a call while another does the whole file: each thing is of just one."""
     fleet = watch(3)
     other = fleet.declared.beside("other")
     first = stage.start(job(fleet.declared, strike="stop", at=f"http.client.send {call}")).until_stopped()

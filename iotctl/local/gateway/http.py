@@ -125,7 +125,7 @@ class HttpGateway:
         try:
             self._local(request)
             who = websocket.verify_presigned(
-                request.raw_path.partition("?")[2], request.headers["Host"], self._secret, clock.now()
+                request.raw_path.partition("?")[2], request.headers, self._secret, clock.now()
             )
         except AwsError as error:
             who = websocket.Refusal(error.message)

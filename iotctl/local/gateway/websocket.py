@@ -21,7 +21,7 @@ from iotctl.local.gateway.mqtt.presence import DisconnectReason
 from iotctl.local.gateway.mqtt.session import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from iotctl.local.gateway.mqtt.broker import Broker
 
@@ -45,13 +45,13 @@ class Refusal:
 
 
 def verify_presigned(
-    query: str, host: str, secret_for: Callable[[str], str | None], now: datetime, path: str = PATH
+    query: str, headers: Mapping[str, str], secret_for: Callable[[str], str | None], now: datetime, path: str = PATH
 ) -> Principal | Refusal:
     """Who presigned `GET https://HOST/mqtt?QUERY`, if the signature and its time are right.
 
     Args:
         query: the query string as it was sent.
-        host: the Host header as it was sent.
+        headers: those of the request, found whatever their case; `host` and those that are signed must be there.
         secret_for: the secret access key of an access key id, None where there is none.
         now: the time, with its zone.
         path: the path of the URL.
@@ -68,8 +68,11 @@ def verify_presigned(
     if given.get("X-Amz-Algorithm") != _ALGORITHM or len(scope) != 5:
         return Refusal("not signed with Signature Version 4")
     key_id, date, region, service, end = scope
-    if service != _SERVICE or end != "aws4_request" or given.get("X-Amz-SignedHeaders") != "host":
-        return Refusal(f"not signed for {_SERVICE} and the host header")
+    signed = given.get("X-Amz-SignedHeaders", "").split(";")
+    if service != _SERVICE or end != "aws4_request":
+        return Refusal(f"not signed for {_SERVICE}")
+    if "host" not in signed or signed != sorted(set(signed)) or not all(name in headers for name in signed):
+        return Refusal("the signed headers are not those of the request")
     late = _lateness(given, date, now)
     if late:
         return Refusal(late)
@@ -80,7 +83,7 @@ def verify_presigned(
     for part in (date, region, service, end):
         key = hmac.digest(key, part.encode(), "sha256")
     for unsigned in ({_SIGNATURE, _TOKEN}, {_SIGNATURE}):
-        request = _canonical_request(((k, v) for k, v in parameters if k not in unsigned), host, path)
+        request = _canonical_request(((k, v) for k, v in parameters if k not in unsigned), signed, headers, path)
         text = "\n".join((_ALGORITHM, given["X-Amz-Date"], "/".join(scope[1:]), sha256(request.encode()).hexdigest()))
         expected = hmac.new(key, text.encode(), "sha256").hexdigest()
         if hmac.compare_digest(expected.encode(), given.get(_SIGNATURE, "").encode()):
@@ -202,7 +205,10 @@ def _lateness(given: dict[str, str], date: str, now: datetime) -> str:
     return "the signature has expired" if now > signed + timedelta(seconds=valid_for) else ""
 
 
-def _canonical_request(parameters: Iterable[tuple[str, str]], host: str, path: str) -> str:
+def _canonical_request(
+    parameters: Iterable[tuple[str, str]], signed: Sequence[str], headers: Mapping[str, str], path: str
+) -> str:
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters)
     query = "&".join(f"{name}={value}" for name, value in pairs)
-    return "\n".join(("GET", path, query, f"host:{host}\n", "host", sha256(b"").hexdigest()))
+    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in signed)
+    return "\n".join(("GET", path, query, lines, ";".join(signed), sha256(b"").hexdigest()))

@@ -167,8 +167,8 @@ def list_things(
     if attributeName is not None:
         # The attribute's index is in the order of its values, so that is the order of this listing.
         select = (
-            "SELECT thing.*, found.value AS attribute_value, found.thing_name AS found_name FROM thing_attribute AS found"
-            " JOIN thing ON thing.name = found.thing_name"
+            "SELECT thing.*, found.value AS attribute_value, found.thing_name AS found_name"
+            " FROM thing_attribute AS found JOIN thing ON thing.name = found.thing_name"
         )
         by = ("attribute_value", "found_name")
         where.append("found.name = ?")
@@ -177,6 +177,7 @@ def list_things(
         where.append("found.value >= ? AND found.value < ?")
         parameters += [attributeValue, attributeValue + _AFTER_EVERY_VALUE]
     elif attributeValue is not None:
+        by = ("found_name",)
         where.append("found.value = ?")
         parameters.append(attributeValue)
     if where:

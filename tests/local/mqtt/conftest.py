@@ -192,6 +192,7 @@ class Gateway:
         self.trust = TrustDirectory(directory / "trust")
         self.port = 0
         self.clients: list[Raw] = []
+        self.cleanups: list[Callable[[], Any]] = []
         self.start()
         self.identity = self.register(authority.issue("device"))
 
@@ -213,6 +214,9 @@ class Gateway:
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await self.stopping.wait()
+            for cleanup in self.cleanups:
+                await cleanup()
+            self.cleanups.clear()
             if self.graceful:
                 self.broker.stop()
         for each in list(self.broker._connections):
@@ -302,6 +306,12 @@ def start(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., Gatewa
 def gateway(start: Callable[..., Gateway]) -> Gateway:
     """A broker with AWS's limits."""
     return start()
+
+
+@pytest.fixture
+def client_of() -> type[Raw]:
+    """A raw client of a socket."""
+    return Raw
 
 
 @pytest.fixture(params=[V311, V5], ids=["3.1.1", "5"])

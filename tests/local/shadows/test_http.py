@@ -35,7 +35,7 @@ def timeless(document: Any) -> Any:
             key: 0 if key == "timestamp" and isinstance(value, int) else timeless(value)
             for key, value in document.items()
         }
-    return document
+    return [timeless(one) for one in document] if isinstance(document, list) else document
 
 
 def test_an_update_is_answered_with_what_it_named(data: Any, name: Name) -> None:

@@ -1,0 +1,255 @@
+"""A simulated fleet on the bundles of an onboarding: thousands of light connections, or a few through awsiotsdk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from iotctl import bundle
+from iotctl.errors import Integrity, NotFound, Usage
+from iotctl.local.devices import sdk
+from iotctl.local.devices.link import Link
+from iotctl.local.devices.session import Identity, allow_thousands
+from iotctl.local.devices.tally import Row, Tally
+from iotctl.local.devices.thing import Action, Publish, Thing, Told, Wait
+from iotctl.target import Target
+from iotctl.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from iotctl.local.devices.roles import Role
+
+FEW: Final = 5
+"""So many things at most go through awsiotsdk unasked."""
+CONNECTING: Final = 200
+"""So many connections at most are being made at one time."""
+
+_PROGRESS_SECONDS = 1.0
+_GATHER_SECONDS = 0.02  # rows that come together are written together
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One thing of the fleet: who it is, and the account that its bundle belongs to."""
+
+    identity: Identity
+    target: Target
+
+
+def members(bundles: Path | None, number: int | None) -> list[Member]:
+    """The things that a bundles directory can play, in the order of their directories: the first `number`, or all.
+
+    A bundle without a key (its row brought a CSR) cannot be played, and is passed over.
+
+    Args:
+        bundles: the directory; None: the only one here, and then not one of an AWS account, where a simulated thing
+            would put the real one off the line (a client id is connected once).
+        number: how many.
+
+    Raises:
+        NotFound: there are no bundles. Usage: there are fewer than `number`. Integrity: one is damaged.
+
+    """
+    directory = bundles or bundle.only_directory(Path.cwd())
+    places = sorted(place for place in (directory / "devices").glob("*") if place.is_dir())
+    if not places:
+        raise NotFound(
+            f"there are no bundles in {directory}", hint="iotctl onboard apply FILE --bundles DIR makes them"
+        )
+    playable = (member for member in map(_member, places) if member is not None)
+    found = list(itertools.islice(playable, number))
+    if number is not None and len(found) < number:
+        raise Usage(
+            f"{directory} has the bundles of {count(len(found), 'thing')} with a key, not of {number:,}",
+            hint=f"iotctl local devices {len(found)}, or onboard more of them",
+        )
+    for member in found:
+        if bundles is None and member.target.kind != "local":
+            raise Usage(
+                f"the bundles in {directory} are for {member.target}: simulated things would take the real ones' place",
+                hint=f"--bundles {directory} if that is meant",
+            )
+    return found
+
+
+def notes(fleet: Sequence[Member], parts: Mapping[str, Role]) -> tuple[str, ...]:
+    """What a person should know before it begins: who is played, where, and how many misbehave."""
+    failing = sum(part.fails for part in parts.values())
+    slow = sum(part.delay > 0 for part in parts.values())
+    offline = sum(part.offline for part in parts.values())
+    known = ((failing, "fail"), (slow, "are slow"), (offline, "stay offline"))
+    told = [f"{number:,} {what}" for number, what in known if number]
+    where = " and ".join(sorted({str(member.target) for member in fleet}))
+    played = f"playing {count(len(fleet), 'thing')} on {where}; Ctrl-C ends it"
+    return (played, f"of these {', '.join(told)}") if told else (played,)
+
+
+def run(
+    fleet: Sequence[Member], parts: Mapping[str, Role], *, seconds: float = 0.0, through_sdk: bool = False
+) -> Iterator[Row]:
+    """Run a fleet until Ctrl-C, SIGTERM or the end of its time.
+
+    Args:
+        fleet: who.
+        parts: the role of each thing, by its name.
+        seconds: end after so long; 0: never.
+        through_sdk: awsiotsdk for all, however many.
+
+    Yields:
+        time, thingName, event, shadowName, detail: what things do, how many are connected; the last one sums it up.
+
+    """
+    allow_thousands()
+    present = [member for member in fleet if not parts[member.identity.thing_name].offline]
+    with asyncio.Runner() as runner:
+        running = _Running(len(fleet))
+        runner.run(running.start(present, parts, seconds, through_sdk=through_sdk or len(fleet) <= FEW))
+        try:
+            while not running.ended.is_set():
+                yield from runner.run(running.news())
+            summary = running.tally.summary()
+        finally:
+            runner.run(running.stop())
+    yield summary
+
+
+class _Running:
+    """One run of a fleet, on one event loop."""
+
+    def __init__(self, things: int) -> None:
+        self._stirred = asyncio.Event()
+        self._stopping = threading.Event()
+        self._jobs: list[asyncio.Future[None]] = []
+        self._faults: list[BaseException] = []
+        self._threads: ThreadPoolExecutor | None = None
+        self.ended = asyncio.Event()
+        self.tally = Tally(things, self._stirred.set)
+
+    async def start(
+        self, present: Sequence[Member], parts: Mapping[str, Role], seconds: float, *, through_sdk: bool
+    ) -> None:
+        """Let every thing begin to connect."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Signals reach the main thread only; elsewhere the caller's own end ends this.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self._end)
+        if seconds:
+            loop.call_later(seconds, self._end)
+        self._add(asyncio.ensure_future(self._progress()))
+        if through_sdk and present:
+            self._threads = ThreadPoolExecutor(len(present), "device")
+        gate = asyncio.Semaphore(CONNECTING)
+        for member in present:
+            thing = Thing(member.identity.thing_name, parts[member.identity.thing_name])
+            if self._threads is None:
+                self._add(asyncio.ensure_future(_Device(member.identity, thing, self.tally, gate).link.keep()))
+            else:
+                paced = member.target.kind != "local"
+                say = loop.call_soon_threadsafe
+                carry = partial(sdk.carry, member.identity, thing, self.tally, say, self._stopping, paced=paced)
+                self._add(loop.run_in_executor(self._threads, carry))
+
+    async def news(self) -> list[Row]:
+        """The next rows, when there are some; none when the run ends."""
+        await self._stirred.wait()
+        await asyncio.sleep(_GATHER_SECONDS)
+        self._stirred.clear()
+        return self.tally.take()
+
+    async def stop(self) -> None:
+        """Disconnect everything.
+
+        Raises:
+            BaseException: what ended a thing that should not have ended.
+
+        """
+        self._stopping.set()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._threads is not None:
+            await asyncio.to_thread(self._threads.shutdown)
+        if self._faults:
+            raise self._faults[0]
+
+    async def _progress(self) -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            self.tally.progress()
+
+    def _add(self, job: asyncio.Future[None]) -> None:
+        job.add_done_callback(self._done)
+        self._jobs.append(job)
+
+    def _done(self, job: asyncio.Future[None]) -> None:
+        if not job.cancelled() and (fault := job.exception()):
+            self._faults.append(fault)
+            self._end()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._stirred.set()
+
+
+class _Device:
+    """A thing on a light connection."""
+
+    __slots__ = ("_tally", "_thing", "link")
+
+    def __init__(self, identity: Identity, thing: Thing, tally: Tally, gate: asyncio.Semaphore) -> None:
+        self._thing = thing
+        self._tally = tally
+        self.link = Link(
+            identity,
+            thing.filters,
+            gate=gate,
+            on_up=self._up,
+            on_message=lambda topic, payload: self._perform(thing.received(topic, payload)),
+            on_down=lambda error: tally.down(thing.name, error),
+        )
+
+    def _up(self) -> None:
+        self._tally.up(self._thing.name)
+        self._perform(self._thing.connected())
+
+    def _due(self, shadow_name: str | None) -> None:
+        self._perform(self._thing.due(shadow_name))
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Publish(topic, payload):
+                    self.link.publish(topic, payload)
+                case Wait(seconds, shadow_name):
+                    asyncio.get_running_loop().call_later(seconds, self._due, shadow_name)
+                case Told():
+                    self._tally.told(self._thing.name, action)
+
+
+def _member(place: Path) -> Member | None:
+    try:
+        config = json.loads((place / bundle.CONFIG).read_bytes())
+        if not config["keyFile"]:
+            return None
+        identity = Identity(
+            thing_name=config["thingName"],
+            endpoint=config["endpoint"],
+            port=config["mqttPort"],
+            certificate=place / config["certificateFile"],
+            key=place / config["keyFile"],
+            ca_file=place / config["rootCaFile"],
+        )
+        return Member(identity, Target(config["kind"], config["accountId"], config["region"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Integrity(f"the bundle {place} is damaged: {error}", hint=f"move it away: {place}") from error
