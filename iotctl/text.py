@@ -84,7 +84,7 @@ def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any
 
 
 def document(value: object) -> str:
-    """JSON for people and for `jq`: indented, letters of every script as they are, and nothing that drives a terminal."""
+    """JSON for people and for `jq`: indented, letters of every script as they are, nothing that drives a terminal."""
     written = json.dumps(value, indent=2, ensure_ascii=False)
     return _UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], written)
 

@@ -215,13 +215,13 @@ def make_certificates(directory: Path) -> None:
         ("ca.pem", issuer, authority.public_key(), x509.BasicConstraints(ca=True, path_length=None)),
         ("cert.pem", x509.Name.from_rfc4514_string("CN=bench"), key.public_key(), names),
     ):
-        builder = x509.CertificateBuilder(issuer, subject, public, x509.random_serial_number(), now, now.replace(year=now.year + 1))
+        builder = x509.CertificateBuilder(
+            issuer, subject, public, x509.random_serial_number(), now, now.replace(year=now.year + 1)
+        )
         certificate = builder.add_extension(extension, critical=True).sign(authority, hashes.SHA256())
         (directory / name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (directory / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 

@@ -15,9 +15,7 @@ from iotctl.local.state import State
 from iotctl.target import Platform
 from tests.conftest import clean_environment
 from tests.faults.invariants import Account, Declared, Watch
-from tests.faults.stage import Ended, Job, Stage
-
-Apply = Callable[..., Ended]
+from tests.faults.stage import Job, Stage
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +25,9 @@ def stage() -> Iterator[Stage]:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a platform that only this module's tests use, one after the other."""
+    """The home of a platform that only these tests use: with several workers each has its own."""
     home = tmp_path_factory.mktemp("own")
     environment = {**os.environ, **clean_environment(home)}
     local = [sys.executable, "-m", "iotctl", "local"]
@@ -46,23 +44,23 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run([*local, "down"], env=environment, check=True, capture_output=True, timeout=60)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own(own_home: Path) -> Platform:
-    """This module's platform."""
+    """The platform of these tests."""
     found = State(own_home / "iotctl" / "local").platform()
     assert found is not None
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def account(own: Platform) -> Account:
-    """What this module's platform holds."""
+    """What it holds."""
     return Account(own)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(own_home: Path, own: Platform) -> dict[str, str]:
-    """The environment of a process that acts on this module's platform."""
+    """The environment of a process that acts on it."""
     return {
         **clean_environment(own_home),
         "PATH": os.environ["PATH"],
@@ -79,7 +77,7 @@ def watch(tmp_path: Path, account: Account) -> Callable[[int], Watch]:
     return lambda count: Watch(Declared.fresh(tmp_path, count), account)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def job(environment: dict[str, str]) -> Callable[..., Job]:
     """The job that onboards a fleet: `job(declared, at=7, strike="full", AWS_ENDPOINT_URL=…)`."""
 

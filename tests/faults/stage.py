@@ -249,7 +249,7 @@ def _perform(job: Mapping[str, Any], ear: int) -> None:
         # A shell's background job ignores it, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if job["read_timeout"]:
-            importlib.import_module("iotctl.aws").READ_TIMEOUT = job["read_timeout"]
+            vars(importlib.import_module("iotctl.aws"))["READ_TIMEOUT"] = job["read_timeout"]
         module, _, function = job["program"].partition(":")
         program = getattr(importlib.import_module(module), function)
         _watch(job, ear)

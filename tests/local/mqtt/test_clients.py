@@ -74,9 +74,9 @@ def exchange_5(build: Callable[..., mqtt5.Client]) -> None:
     client.start()
     assert 1200 == came.get(timeout=PATIENCE)
     subscription = mqtt5.Subscription("a/+", mqtt5.QoS.AT_LEAST_ONCE)
-    codes = client.subscribe(mqtt5.SubscribePacket([subscription])).result(PATIENCE).reason_codes
+    codes = client.subscribe(mqtt5.SubscribePacket(subscriptions=[subscription])).result(PATIENCE).reason_codes
     assert [mqtt5.SubackReasonCode.GRANTED_QOS_1] == codes
-    client.publish(mqtt5.PublishPacket(mqtt5.QoS.AT_LEAST_ONCE, "a/b", b"hello")).result(PATIENCE)
+    client.publish(mqtt5.PublishPacket(b"hello", mqtt5.QoS.AT_LEAST_ONCE, topic="a/b")).result(PATIENCE)
     assert b"hello" == came.get(timeout=PATIENCE)
     client.stop()
     assert "stopped" == came.get(timeout=PATIENCE)
