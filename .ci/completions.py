@@ -41,7 +41,7 @@ def bash(commands: dict[str, tuple[list[str], str]]) -> str:
 _iotctl() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" words="" word known
   case "$previous" in
-    -o|--output) mapfile -t COMPREPLY < <(compgen -W "{" ".join(FORMATS)}" -- "$current"); return ;;
+    -o|--output) COMPREPLY=($(compgen -W "{" ".join(FORMATS)}" -- "$current")); return ;;
   esac
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case "$word" in -*) ;; *) case " {known} " in *" $word "*) words="${{words:+$words }}$word" ;; esac ;; esac
@@ -50,8 +50,8 @@ _iotctl() {{
 {cases}
     *) known="" ;;
   esac
-  mapfile -t COMPREPLY < <(compgen -W "$known {values}" -- "$current")
-  [ ${{#COMPREPLY[@]}} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+  COMPREPLY=($(compgen -W "$known {values}" -- "$current"))
+  [ ${{#COMPREPLY[@]}} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }}
 complete -o filenames -F _iotctl iotctl
 """

@@ -2,10 +2,10 @@
 _iotctl() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words="" word known
   case "$previous" in
-    -o|--output) mapfile -t COMPREPLY < <(compgen -W "table json quiet" -- "$current"); return ;;
+    -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply check delete demo diff down env get iam list local logs onboard plan reset set shadow status up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply check delete demo devices diff down env get iam list local logs onboard plan reset set shadow status up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account local onboard shadow --help" ;;
@@ -24,17 +24,18 @@ _iotctl() {
     "account") known="check iam --help" ;;
     "account check") known="--help" ;;
     "account iam") known="--help" ;;
-    "local") known="demo down env logs reset status up --help" ;;
+    "local") known="demo devices down env logs reset status up --help" ;;
     "local up") known="--detach --http-port --https-port --mqtt-port --ports --help" ;;
     "local down") known="--help" ;;
     "local status") known="--help" ;;
     "local env") known="--help" ;;
     "local logs") known="--follow --help" ;;
     "local reset") known="--help" ;;
+    "local devices") known="--bundles --fail --for --offline --sdk --slow --help" ;;
     "local demo") known="--clean --help" ;;
     *) known="" ;;
   esac
-  mapfile -t COMPREPLY < <(compgen -W "$known -o --output --profile --region --expect-account -q --local -y --yes -v --verbose --debug --no-color" -- "$current")
-  [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+  COMPREPLY=($(compgen -W "$known -o --output --profile --region --expect-account -q --local -y --yes -v --verbose --debug --no-color" -- "$current"))
+  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
 complete -o filenames -F _iotctl iotctl

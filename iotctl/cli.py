@@ -248,7 +248,8 @@ def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Err
     if planned or (plan.bulk and counts["done"] + planned < len(plan.rows)):
         notes.append("run the same command again: it resumes")
     if ended is not None:
-        kept.append(Failure.of(ended))
+        # Where it is the last thing's own failure that ended the run, it is told once.
+        kept = [*(kept[:-1] if kept and kept[-1].cause == ended.cause else kept), Failure.of(ended)]
     data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned}
     if plan.directory:
         data["directory"] = plan.directory

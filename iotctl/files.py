@@ -160,7 +160,7 @@ def run_lock(path: Path, what: str) -> Iterator[None]:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError as error:
             raise Locked(
                 f"another run works in {path.parent}",
@@ -175,6 +175,19 @@ def run_lock(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    """Take the lock; one that only asked whether it is held (`is_locked`) lets go within the moment that this waits."""
+    for wait in (0.01, 0.05, None):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                raise
+            clock.sleep(wait)
+        else:
+            return
 
 
 def is_locked(path: Path) -> bool:

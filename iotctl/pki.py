@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iotctl import clock
 from iotctl.errors import Integrity, Usage
+from iotctl.semantics.names import COMMON_NAME_LENGTH
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -29,7 +30,6 @@ CA_DAYS: Final = 7300
 BACKDATED: Final = timedelta(minutes=5)
 """A new certificate is valid from a little before now, for devices whose clock runs behind."""
 
-_COMMON_NAME_LIMIT: Final = 64  # RFC 5280, upper bound of a common name
 _CURVES: Final[dict[str, ec.EllipticCurve]] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1()}
 _ACCEPTED_CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 _RSA_LEAST_BITS: Final = 2048
@@ -326,9 +326,9 @@ def _checked(key: object) -> PublicKey:
 
 def _name(common_name: str) -> x509.Name:
     # A thing name may be twice as long as a common name: its head and a hash of all of it stand for it then.
-    if len(common_name) > _COMMON_NAME_LIMIT:
+    if len(common_name) > COMMON_NAME_LENGTH:
         digest = hashlib.sha256(common_name.encode()).hexdigest()[:12]
-        common_name = f"{common_name[: _COMMON_NAME_LIMIT - 13]}-{digest}"
+        common_name = f"{common_name[: COMMON_NAME_LENGTH - 13]}-{digest}"
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 

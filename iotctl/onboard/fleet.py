@@ -31,6 +31,7 @@ THING_NAME: Final = "thing_name"
 COLUMNS: Final = (THING_NAME, "thing_type", "thing_groups", "billing_group", "policy", "csr")
 PREFIXES: Final = ("attr:", "shadow:")
 CLAIM: Final = "iotctl-cert"
+CORE_POLICY: Final = "greengrass-core"
 
 _LARGEST_CELL: Final = 131072
 _MOST_FAULTS: Final = 1000
@@ -259,15 +260,15 @@ def _header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
                     hint=f"add --delimiter '{shown}'",
                     on=source,
                 )
+    if THING_NAME not in columns:
+        meant = text.nearest(THING_NAME, columns) or columns[0]
+        raise Usage(
+            f"{source} has no column {THING_NAME}", code="Header", hint=f"--map {meant}={THING_NAME}", on=source
+        )
     for position, name in enumerate(columns, 1):
         _known_column(name, position, source)
         if name and columns.index(name) != position - 1:
             raise Usage(f"{source}: the column {name!r} stands twice", code="Header", on=source)
-    if THING_NAME not in columns:
-        meant = text.nearest(THING_NAME, columns) or "SERIAL"
-        raise Usage(
-            f"{source} has no column {THING_NAME}", code="Header", hint=f"--map {meant}={THING_NAME}", on=source
-        )
     paths = sorted(name.removeprefix("shadow:").split(".") for name in columns if name.startswith("shadow:"))
     for short, long in itertools.pairwise(paths):
         if long[: len(short)] == short:
@@ -336,7 +337,15 @@ def _spec(values: Mapping[str, str], reading: Reading, faults: list[str]) -> dic
     thing_name = checked(names.THING_NAME, values.get(THING_NAME, ""))
     thing_type = values.get("thing_type", "")
     billing_group = values.get("billing_group", "")
-    policy_name = checked(names.POLICY_NAME, reading.policy_name(values.get("policy") or reading.policy))
+    policy = values.get("policy") or reading.policy
+    policy_name = checked(names.POLICY_NAME, reading.policy_name(policy))
+    if values.get("policy", "").endswith((".json", ".j2")):
+        faults.append("a policy cell names a template or a policy of the account; a file goes with --policy")
+    if policy == CORE_POLICY and len(thing_name) > names.COMMON_NAME_LENGTH:
+        longest = names.COMMON_NAME_LENGTH
+        faults.append(
+            f"the name of a core may have {longest} characters: its policy knows it by its certificate's name"
+        )
     groups = [group.strip() for group in values.get("thing_groups", "").split(";") if group.strip()]
     for group in groups:
         checked(names.THING_GROUP_NAME, group)

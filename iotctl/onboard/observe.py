@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 POLICY_PREFIX: Final = "iotctl-"
 _READERS: Final = 16
+_BATCH: Final = 500  # so that a long file is never in memory whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,10 @@ def things(aws: Aws, fleet: Fleet, directory: Path) -> Iterator[Finding]:
     def find(row: Mapping[str, Any]) -> Finding:
         return _judge(row, _ask(aws, "iot:DescribeThing", thingName=row["thingName"]), directory)
 
+    rows = iter(fleet)
     with ThreadPoolExecutor(_READERS) as pool:
-        yield from pool.map(find, fleet)
+        while batch := list(itertools.islice(rows, _BATCH)):
+            yield from pool.map(find, batch)
 
 
 def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path) -> Finding:

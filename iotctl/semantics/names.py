@@ -54,3 +54,4 @@ ATTRIBUTES_WITH_TYPE: Final = 50
 GROUPS_PER_THING: Final = 10
 SHADOW_BYTES: Final = 8192
 SHADOW_DEPTH: Final = 6
+COMMON_NAME_LENGTH: Final = 64  # RFC 5280, upper bound of a common name

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -226,7 +227,7 @@ def make_certificates(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def child(arguments: list[str], port: int):
+def child(arguments: list[str], port: int) -> Iterator[int]:
     """A broker in a process of its own, once it listens."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -242,6 +243,7 @@ def child(arguments: list[str], port: int):
 
 
 def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import ssl
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Mqtt:
         self._client.on_message = self._came
         if will:
             self._client.will_set(will, b"gone", 1)
+        self._name = device.name
         self._port = platform.mqtt_port
         self._connected: queue.Queue[Any] = queue.Queue()
         self._ended: queue.Queue[Any] = queue.Queue()
@@ -150,6 +152,18 @@ class Mqtt:
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self._client.publish(topic, content, qos, **options).wait_for_publish(PATIENCE)
 
+    def acknowledged(self, topic: str, payload: Any, over: threading.Event) -> bool:
+        """Publish; whether the PUBACK came before the connection, or all, was over."""
+        message = self._client.publish(topic, json.dumps(payload).encode(), 1)
+        while not over.is_set():
+            try:
+                message.wait_for_publish(0.05)
+            except RuntimeError:
+                return False
+            if message.is_published():
+                return True
+        return False
+
     def send(self, topic: str, payload: bytes = b"") -> None:
         """Publish without waiting."""
         self._client.publish(topic, payload, 1)
@@ -162,12 +176,17 @@ class Mqtt:
         """The next messages that came."""
         return [self.next() for _ in range(number)]
 
-    def drop(self) -> None:
-        """Lose the connection, without a word."""
-        self._client.loop_stop()
-        sock = self._client.socket()
-        assert sock is not None
-        sock.close()
+    def rest(self) -> list[Received]:
+        """What came and was not looked at."""
+        found = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._inbox.get_nowait())
+        return found
+
+    def settle(self) -> None:
+        """Wait until all that was on its way to this device has come: what is sent later comes later."""
+        self.subscribe(f"$aws/things/{self._name}/shadow/get/accepted")
 
     def ended(self) -> Any:
         """Wait for the end of the connection; its reason code."""

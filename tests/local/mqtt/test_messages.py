@@ -262,7 +262,7 @@ def test_shared_subscription(gateway: Gateway, version: int) -> None:
 
 
 def test_shared_subscription_waits(gateway: Gateway) -> None:
-    """Messages for a group wait while no member is connected, over a restart too, where one has a persistent session."""
+    """Messages for a group with a persistent member wait while none is connected, over a restart too."""
     member = gateway.client("m", clean_start=False)
     member.subscribe("$share/g/a")
     member.send(Disconnect())
@@ -329,7 +329,7 @@ def test_publish_as_a_service(gateway: Gateway, version: int) -> None:
 
 
 def test_slow_reader(start: Any) -> None:
-    """A client that does not read costs bounded memory, loses QoS 0 and what is beyond its queue; others have it all."""
+    """A client that does not read costs bounded memory and loses what is beyond its queue; others have it all."""
     gateway = start(queued_messages=200)
     slow, reader, writer = (gateway.client(name) for name in ("slow", "reader", "writer"))
     for raw in (slow, reader):

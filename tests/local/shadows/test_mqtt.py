@@ -202,4 +202,5 @@ def test_a_name_that_cannot_be_is_rejected(running: Platform, device: NewDevice,
     with Mqtt(running, pump) as client:
         client.subscribe(f"{base}/update/rejected")
         client.publish(f"{base}/update", {"state": {}})
-        assert (400, "Invalid shadow name") == tuple(client.next().json[key] for key in ("code", "message"))
+        found = client.next().json
+    assert (400, "Invalid shadow name") == (found["code"], found["message"])

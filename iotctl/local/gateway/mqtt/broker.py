@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from iotctl import clock
-from iotctl.local.gateway.mqtt.limits import SHARE, Limits, split_share
+from iotctl.local.gateway.mqtt.limits import SHARE, Limits
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, Code, Properties, SubscriptionRequest, Will
 from iotctl.local.gateway.mqtt.presence import DisconnectReason, Presence
-from iotctl.local.gateway.mqtt.session import Client, Principal, Session, Subscription, Wire
-from iotctl.local.gateway.mqtt.store import Backlog, Message, Retained, SessionStore, Stored
+from iotctl.local.gateway.mqtt.session import Client, Principal, Session, Subscription, Wire, aged, forwarded
+from iotctl.local.gateway.mqtt.shared import SharedSubscriptions
+from iotctl.local.gateway.mqtt.store import Backlog, Message, Retained, SessionStore
 from iotctl.local.gateway.mqtt.trie import Trie
 
 if TYPE_CHECKING:
@@ -80,16 +80,6 @@ class ConnectionState:
     target: tuple[str, int] = ("", 0)
 
 
-@dataclass(slots=True)
-class _Group:
-    """A shared subscription: its members, and what waits while none is connected."""
-
-    owner: str
-    members: dict[str, Subscription] = field(default_factory=dict)
-    waiting: int = 0
-    last: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _PendingWill:
     """A will that waits for its delay."""
@@ -126,8 +116,7 @@ class Broker:
         self._by_principal: dict[str, set[Connection]] = {}
         self._sessions: dict[str, Session] = {}
         self._subscriptions: Trie[Subscription] = Trie()
-        self._shared: Trie[_Group] = Trie()
-        self._groups: dict[str, _Group] = {}
+        self._shared = SharedSubscriptions(authorizer.receive, store, self.limits)
         self._handlers: Trie[Callable[[Incoming], None]] = Trie()
         self._retained: set[str] = set()
         self._wills: dict[str, _PendingWill] = {}
@@ -157,10 +146,7 @@ class Broker:
                 self.subscribe(session, request, identifier)
             session.save()
         for owner in backlogs.keys() - self._sessions.keys():
-            if owner in self._groups:
-                self._groups[owner].waiting = backlogs[owner].messages
-                self._groups[owner].last = backlogs[owner].last
-            else:
+            if not self._shared.restore(owner, backlogs[owner]):
                 self._store.drop_owner(owner)
         self._sweep()
 
@@ -338,7 +324,7 @@ class Broker:
         session.pump()
         for topic_filter in session.subscriptions:
             if topic_filter.startswith(SHARE):
-                self._drain(self._groups[topic_filter])
+                self._shared.drain(topic_filter)
 
     def detach(self, connection: Connection, session: Session, reason: DisconnectReason) -> None:
         """A client's connection has ended: what is left of its session, its will, what was lost, who is told."""
@@ -363,9 +349,7 @@ class Broker:
         if not session.expiry:
             self._end_session(session)
         for delivery in lost:
-            group = self._groups.get(delivery.group)
-            if group is not None:
-                self._share(group, delivery.message, {})
+            self._shared.again(delivery.group, delivery.message)
 
     # --- subscriptions
 
@@ -374,15 +358,10 @@ class Broker:
         topic_filter = request.topic_filter
         subscription = Subscription(session, request, identifier)
         session.subscriptions[topic_filter] = subscription
-        share, inner = split_share(topic_filter)
-        if not share:
+        if topic_filter.startswith(SHARE):
+            self._shared.join(subscription)
+        else:
             self._subscriptions.add(topic_filter, session, subscription)
-            return
-        group = self._groups.get(topic_filter)
-        if group is None:
-            group = self._groups[topic_filter] = _Group(topic_filter)
-            self._shared.add(inner, share, group)
-        group.members[session.client.client_id] = subscription
 
     def subscribed(self, session: Session, granted: Iterable[tuple[SubscriptionRequest, bool]]) -> None:
         """The SUBACK is said for some filters (True: new ones): send retained messages, tell who listens.
@@ -393,11 +372,11 @@ class Broker:
         for request, is_new in granted:
             topic_filter = request.topic_filter
             if topic_filter.startswith(SHARE):
-                self._drain(self._groups[topic_filter])
+                self._shared.drain(topic_filter)
             elif request.retain_handling == 0 or (request.retain_handling == 1 and is_new):
                 retained = self.retained(topic_filter)
                 if retained is not None and session.may_receive(topic_filter, self.authorizer.receive):
-                    message = _aged(retained.message)
+                    message = aged(retained.message)
                     identifier = session.subscriptions[topic_filter].identifier
                     identifiers = (identifier,) if identifier else ()
                     session.deliver(message, min(message.qos, request.qos), True, identifiers, {})
@@ -407,17 +386,10 @@ class Broker:
         """Remove a subscription from a session, if it is there."""
         if session.subscriptions.pop(topic_filter, None) is None:
             return
-        share, inner = split_share(topic_filter)
-        if not share:
+        if topic_filter.startswith(SHARE):
+            self._shared.leave(topic_filter, session.client.client_id)
+        else:
             self._subscriptions.remove(topic_filter, session)
-            return
-        group = self._groups[topic_filter]
-        del group.members[session.client.client_id]
-        if not group.members:
-            del self._groups[topic_filter]
-            self._shared.remove(inner, share)
-            if group.waiting:
-                self._store.drop_owner(topic_filter)
 
     def unsubscribed(self, session: Session, topic_filters: Iterable[str]) -> None:
         """The UNSUBACK is said: tell who listens."""
@@ -440,9 +412,7 @@ class Broker:
             self._deliver(targets[0], message, origin, wire)
         elif targets:
             self._fan_out(targets, message, origin, wire)
-        if self._groups:
-            for group in self._shared.match(topic):
-                self._share(group, message, wire)
+        self._shared.route(message, wire)
         handlers = self._handlers.match(topic)
         if handlers:
             client = origin.client if origin is not None else None
@@ -501,39 +471,6 @@ class Broker:
         for subscription in best.values():
             self._deliver(subscription, message, origin, wire)
 
-    def _share(self, group: _Group, message: Message, wire: Wire) -> None:
-        """Deliver to one connected member by chance; QoS 1 waits for one where a member's session is persistent."""
-        ask = self.authorizer.receive
-        connected = [
-            each
-            for each in group.members.values()
-            if each.session.link is not None and each.session.may_receive(message.topic, ask)
-        ]
-        if connected:
-            chosen = random.choice(connected)  # noqa: S311 -- spreads load, keeps no secret
-            qos = min(message.qos, chosen.request.qos)
-            identifiers = (chosen.identifier,) if chosen.identifier else ()
-            retain = message.retain and chosen.request.retain_as_published
-            chosen.session.deliver(message, qos, retain, identifiers, wire, group.owner)
-            return
-        persistent = any(each.session.expiry for each in group.members.values())
-        if message.qos and persistent and group.waiting < self.limits.queued_messages:
-            group.waiting += 1
-            group.last += 1
-            self._store.save_message(group.owner, Stored(group.last, message, ()))
-
-    def _drain(self, group: _Group) -> None:
-        """Share out what waited for a member of a shared subscription."""
-        if not group.waiting:
-            return
-        waiting = self._store.messages(group.owner)
-        self._store.drop_owner(group.owner)
-        group.waiting = 0
-        now = clock.epoch()
-        for _, message, _ in waiting:
-            if message.expires_at is None or message.expires_at > now:
-                self._share(group, _aged(message), {})
-
     def _retain(self, message: Message) -> None:
         if message.payload:
             self._retained.add(message.topic)
@@ -547,7 +484,7 @@ class Broker:
         if self.authorizer.publish(client, will.topic, retain=will.retain):
             expiry = self.limits.message_expiry(will.properties.message_expiry_interval)
             expires_at = None if expiry is None else clock.epoch() + expiry
-            properties = _forwarded(will.properties, expiry)
+            properties = forwarded(will.properties, expiry)
             message = Message(will.topic, will.payload, will.qos, will.retain, properties, expires_at)
             self.route(message, self._sessions.get(client.client_id))
 
@@ -605,24 +542,3 @@ class Broker:
 def _connection(link: Link) -> Connection:
     """The connection that a session is attached to: here it is never anything else."""
     return cast("Connection", link)
-
-
-def _aged(message: Message) -> Message:
-    """A message that has waited, with what is left of its expiry."""
-    if message.expires_at is None:
-        return message
-    return message._replace(properties=_forwarded(message.properties, int(message.expires_at - clock.epoch())))
-
-
-def _forwarded(properties: Properties, expiry: int | None) -> Properties:
-    """The properties of a message as it goes on to subscribers."""
-    if properties is NO_PROPERTIES:
-        return properties
-    return Properties(
-        payload_format_indicator=properties.payload_format_indicator,
-        message_expiry_interval=expiry,
-        content_type=properties.content_type,
-        response_topic=properties.response_topic,
-        correlation_data=properties.correlation_data,
-        user_properties=properties.user_properties,
-    )

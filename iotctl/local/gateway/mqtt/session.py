@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from iotctl import clock
 from iotctl.local.gateway.mqtt.codec import publish_parts
-from iotctl.local.gateway.mqtt.packets import V5, SubscriptionRequest
+from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, V5, Properties, SubscriptionRequest
 from iotctl.local.gateway.mqtt.store import Backlog, Message, SessionStore, Stored, StoredSession
 
 if TYPE_CHECKING:
@@ -214,12 +214,10 @@ class Session:
             if message.expires_at is None:
                 self._send(link, delivery, {})
                 continue
-            remaining = message.expires_at - clock.epoch()
-            if remaining <= 0:
+            if message.expires_at <= clock.epoch():
                 self._settle(delivery)
-                continue
-            properties = replace(message.properties, message_expiry_interval=int(remaining))
-            self._send(link, delivery._replace(message=message._replace(properties=properties)), {})
+            else:
+                self._send(link, delivery._replace(message=aged(message)), {})
 
     def attach(self, link: Link, may_receive: Callable[[str], bool]) -> None:
         """The client is connected: what the store holds for it waits to be sent, but for what it may not receive."""
@@ -318,3 +316,24 @@ class Session:
         else:
             link.write(head, tail)
         return True
+
+
+def aged(message: Message) -> Message:
+    """A message that has waited, with what is left of its expiry."""
+    if message.expires_at is None:
+        return message
+    return message._replace(properties=forwarded(message.properties, int(message.expires_at - clock.epoch())))
+
+
+def forwarded(properties: Properties, expiry: int | None) -> Properties:
+    """The properties of a message as it goes on to subscribers."""
+    if properties is NO_PROPERTIES:
+        return properties
+    return Properties(
+        payload_format_indicator=properties.payload_format_indicator,
+        message_expiry_interval=expiry,
+        content_type=properties.content_type,
+        response_topic=properties.response_topic,
+        correlation_data=properties.correlation_data,
+        user_properties=properties.user_properties,
+    )
