@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files, pki
+from iotctl import files
 from iotctl.errors import Local
 from iotctl.local.gateway import data_plane
 from iotctl.local.gateway.authorizer import PolicyAuthorizer
@@ -182,7 +183,7 @@ class _Running:
         kind, name = event.topic.split("/", 2)[1:]
         content = json.loads(event.payload)
         if kind == "certificate":
-            certificate = pki.read(content["certificatePem"]).der
+            certificate = ssl.PEM_cert_to_DER_cert(content["certificatePem"])
             if content["status"] == "DELETED":
                 self._trust.remove(certificate)
             else:
@@ -213,7 +214,7 @@ def _trust(directory: Path, store: Store) -> TrustDirectory:
     since = "(SELECT max(modified) FROM certificate) - ?" if directory.exists() else "-?"
     trust = TrustDirectory(directory)
     for row in store.rows(f"SELECT pem FROM certificate WHERE modified >= {since}", _LAST_SECONDS):  # noqa: S608  one of two constants
-        trust.add(pki.read(row["pem"]).der)
+        trust.add(ssl.PEM_cert_to_DER_cert(row["pem"]))
     return trust
 
 

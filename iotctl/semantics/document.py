@@ -7,7 +7,7 @@ Sources: the developer guide's device-shadow-document, -data-flow, -mqtt and -er
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from iotctl import text
@@ -82,7 +82,7 @@ class Document:
 
     def to_json(self) -> str:
         """The text that `from_json` reads back, for storage."""
-        return _compact(asdict(self))
+        return _compact({each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def from_json(cls, stored: str) -> Document:
@@ -343,5 +343,4 @@ def _token(client_token: str | None) -> JsonObject:
     return {} if client_token is None else {"clientToken": client_token}
 
 
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode

@@ -52,8 +52,10 @@ def test_a_run_overtaken_by_another_machine_leaves_no_second_certificate(
     first = stage.start(job(fleet.declared, strike="stop", at=f"http.client.send {call}")).until_stopped()
     second = stage.run(job(other))
     first.resume()
-    claimed = 0 if call in {"POST /policies/", "POST /things/"} else 1
-    shared_out(fleet, other, first.end(), second, (claimed, 3 - claimed))
+    done = shared_out(fleet, other, first.end(), second)
+    # On a slow machine the first run has several things in hand when it is stopped.
+    assert done[0] >= (0 if call in {"POST /policies/", "POST /things/"} else 1)
+    assert call != "POST /policies/" or done == (0, 3)
 
 
 def test_two_machines_at_the_same_time_make_one_certificate_for_each_thing(
@@ -64,7 +66,7 @@ def test_two_machines_at_the_same_time_make_one_certificate_for_each_thing(
     other = fleet.declared.beside("other")
     runs = [stage.start(job(fleet.declared)), stage.start(job(other))]
     first, second = (run.end() for run in runs)
-    shared_out(fleet, other, first, second, (first.envelope["data"]["done"], second.envelope["data"]["done"]))
+    shared_out(fleet, other, first, second)
 
 
 def test_runs_of_several_fleets_with_one_home_do_not_disturb_each_other(
@@ -76,29 +78,27 @@ def test_runs_of_several_fleets_with_one_home_do_not_disturb_each_other(
     assert [0, 0, 0] == [run.end().code for run in running]
 
 
-def shared_out(fleet: Watch, other: Declared, first: Ended, second: Ended, done: tuple[int, int]) -> None:
-    """Each thing has one certificate, whole and of one of the two directories; the other run says conflict."""
+def shared_out(fleet: Watch, other: Declared, first: Ended, second: Ended) -> tuple[int, int]:
+    """Each thing has one certificate, whole and of one of the two directories, and the other run says conflict.
+
+    Returns:
+        How many things each of the two has done.
+
+    """
     things = len(fleet.declared.things)
-    assert sum(done) == things
-    for ended, own in zip((first, second), done, strict=True):
-        data = ended.envelope["data"]
-        assert (0 if own == things else 3, own, things - own, 0) == (
-            ended.code,
-            data["done"],
-            data["conflict"],
-            data["failed"],
-        )
-        assert {"Conflict"} >= {error["code"] for error in ended.envelope["errors"]}
     owners: list[int] = []
     for name in fleet.declared.things:
         thing = fleet.account.thing(name)
         assert thing is not None
         claimed = thing["attributes"][CLAIM]
         assert fleet.declared.registered(claimed) == thing
-        configs = [
-            json.loads((each.bundles / "devices" / name / "config.json").read_bytes())
-            for each in (fleet.declared, other)
-        ]
-        owners.append([config["certificateId"] for config in configs].index(claimed))
-    assert done == (owners.count(0), owners.count(1))
+        bundles = [each.bundles / "devices" / name / "config.json" for each in (fleet.declared, other)]
+        owners.append([json.loads(path.read_bytes())["certificateId"] for path in bundles].index(claimed))
     assert things == len(fleet.new_certificates())
+    done = owners.count(0), owners.count(1)
+    for ended, own in zip((first, second), done, strict=True):
+        data = ended.envelope["data"]
+        assert (own, things - own, 0) == (data["done"], data["conflict"], data["failed"])
+        assert (0 if own == things else 3) == ended.code
+        assert {"Conflict"} >= {error["code"] for error in ended.envelope["errors"]}
+    return done

@@ -101,11 +101,11 @@ class Thing:
     def _answer(self, verb: str, shadow: str | None, message: dict[str, Any]) -> list[Action]:
         match verb:
             case "update/delta":
-                return self._behind(shadow, message["state"])
+                return self._behind(shadow, _object(message["state"]))
             case "get/accepted":
-                self._reported[shadow] = message["state"].get("reported", {})
-                delta = message["state"].get("delta")
-                return self._behind(shadow, delta) if delta else []
+                state = _object(message["state"])
+                self._reported[shadow] = _object(state.get("reported", {}))
+                return self._behind(shadow, _object(state["delta"])) if "delta" in state else []
             case "update/accepted":
                 return self._accepted(shadow, message)
             case "get/rejected" if message["code"] == _NO_SHADOW:
@@ -116,11 +116,11 @@ class Thing:
 
     def _accepted(self, shadow: str | None, message: dict[str, Any]) -> list[Action]:
         """Keep what is reported, by whomever; tell of its own reports."""
-        sections = message["state"] or {"reported": None}
+        sections = {"reported": None} if message["state"] is None else _object(message["state"])
         if "reported" not in sections:
             return []
         patch = sections["reported"]
-        self._reported[shadow] = {} if patch is None else merge(self._reported.get(shadow, {}), patch)
+        self._reported[shadow] = {} if patch is None else merge(self._reported.get(shadow, {}), _object(patch))
         token = message.get("clientToken")
         if token not in self._awaited:
             return []
@@ -172,3 +172,9 @@ def held(delta: JsonObject, reported: JsonObject) -> JsonObject:
         else:
             found[key] = actual
     return found
+
+
+def _object(value: Any) -> JsonObject:  # noqa: ANN401  JSON is any value
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return value

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _Values = dict[str, str | tuple[str, ...]]
 
 _KEPT: Final = 20_000
+_BASIC_INGEST: Final = "$aws/rules/"
 _THING: Final = "iot:Connection.Thing."
 _parsed = functools.lru_cache(maxsize=1024)(policy.parse)
 
@@ -75,7 +76,9 @@ class PolicyAuthorizer:
         return self._allowed(client, "iot:Subscribe", self._arns["topicfilter"] + topic_filter)
 
     def receive(self, client: Client, topic: str) -> bool:
-        """iot:Receive."""
+        """iot:Receive; nobody receives what was sent to a rule alone (Basic Ingest)."""
+        if topic.startswith(_BASIC_INGEST):
+            return False
         return self._allowed(client, "iot:Receive", self._arns["topic"] + topic)
 
     def allows(self, client: Client, action: str, resource: str) -> bool:

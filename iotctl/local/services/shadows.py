@@ -39,6 +39,7 @@ _ERRORS: Final = {
     413: "RequestEntityTooLargeException",
     415: "UnsupportedDocumentEncodingException",
 }
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _THING_NAME: Final = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _SHADOW_NAME: Final = re.compile(r"[$a-zA-Z0-9:_-]{1,64}")
 
@@ -193,4 +194,4 @@ def _tell(store: Store, thing: str, name: str | None, verb: str, payload: Mappin
 
 
 def _text(payload: Mapping[str, Any]) -> bytes:
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(payload).encode()

@@ -93,7 +93,7 @@ class Server:
         self.peers.append(peer)
         try:
             self.done.put_nowait(await self._script(peer))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is raised to the test
             self.done.put_nowait(error)
 
     async def result(self) -> Any:
@@ -112,9 +112,9 @@ class Stage:
     authority: pki.Authority
     device: Identity
 
-    def server(self, script: Script, *, clients: pki.Authority | None = None) -> Server:
-        """A server; it takes the certificates of another CA's clients where one is given."""
-        issued = self.authority.issue_server("localhost", dns=("localhost",), addresses=("127.0.0.1",), days=2)
+    def server(self, script: Script, *, clients: pki.Authority | None = None, address: str = "127.0.0.1") -> Server:
+        """A server with a certificate for an address; it takes another CA's clients where one is given."""
+        issued = self.authority.issue_server("localhost", dns=("localhost",), addresses=(address,), days=2)
         certificate, key = self.directory / "server.pem", self.directory / "server.key"
         certificate.write_text(issued.certificate_pem)
         key.write_bytes(issued.private_key_pem)

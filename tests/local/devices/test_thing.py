@@ -28,6 +28,7 @@ class Shadows:
         self.told: list[Told] = []
         self.waits: list[Wait] = []
         self.updates = 0
+        self.online = True
 
     def desire(self, desired: dict[str, Any] | None, shadow: str | None = None) -> None:
         """An operator changes `desired`; the thing hears of it."""
@@ -39,6 +40,7 @@ class Shadows:
 
     def connect(self) -> None:
         """The thing connects."""
+        self.online = True
         self.perform(self.thing.connected())
 
     def perform(self, actions: list[Action]) -> None:
@@ -85,7 +87,8 @@ class Shadows:
     def _answer(self, verb: str, shadow: str | None, payload: dict[str, Any]) -> None:
         topic = topics.shadow(NAME, verb, shadow)
         assert any(topics.matches(each, topic) for each in self.thing.filters)
-        self.perform(self.thing.received(topic, json.dumps(payload).encode()))
+        if self.online:
+            self.perform(self.thing.received(topic, json.dumps(payload).encode()))
 
 
 def failing() -> Shadows:
@@ -93,7 +96,12 @@ def failing() -> Shadows:
     return Shadows(Thing(NAME, Role(fails=True)))
 
 
-scalars = st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False, width=16)
+scalars = (
+    st.booleans()
+    | st.integers(-1000, 1000)
+    | st.text(max_size=5)
+    | st.floats(allow_nan=False, allow_infinity=False, width=16)
+)
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -130,9 +138,9 @@ def test_one_that_fails_stays_as_it_is(reported: dict[str, Any], desired: dict[s
 def test_a_shadow_that_is_there_when_it_connects() -> None:
     """What was changed while it was away is done at once."""
     shadows = Shadows(Thing(NAME))
+    shadows.online = False
     shadows.desire({"rate": 5})
-    shadows.thing = Thing(NAME)
-    shadows.told.clear()
+    assert {} == shadows.state()[1]
     shadows.connect()
     assert ({"rate": 5}, {"rate": 5}) == shadows.state()
     assert [Told("reported", None, '{"rate":5}')] == shadows.told
@@ -218,10 +226,11 @@ def test_a_report_that_is_refused_is_told() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"[]", b"{}", b'{"state":1}', b"\xff", b'{"state":{},"version":NaN}'])
 @pytest.mark.parametrize("verb", ["get/accepted", "get/rejected", "update/accepted", "update/rejected", "update/delta"])
-def test_a_message_that_makes_no_sense_is_told(verb: str, payload: bytes) -> None:
-    """It survives whatever comes, on every topic."""
-    actions = Thing(NAME).received(topics.shadow(NAME, verb), payload)
-    assert all(isinstance(action, Told | Publish) for action in actions)
+@pytest.mark.parametrize("role", [Role(), Role(delay=7), Role(fails=True)])
+def test_a_message_that_makes_no_sense_is_told(verb: str, payload: bytes, role: Role) -> None:
+    """Whatever comes, on every topic: it is told, and nothing is done about it."""
+    actions = Thing(NAME, role).received(topics.shadow(NAME, verb), payload)
+    assert [("unreadable", None)] == [(action.event, action.shadow_name) for action in actions]
 
 
 def test_messages_of_others_are_not_for_it() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from iotctl.local.gateway.mqtt.codec import encode
 from iotctl.local.gateway.mqtt.packets import (
     V5,
     V311,
@@ -355,3 +359,26 @@ def test_a_fast_publisher_waits_for_its_reader(start: Any) -> None:
     writer.send(*(Publish("a", str(n).encode(), 1, packet_id=n) for n in range(1, 1001)))
     assert [str(n).encode() for n in range(1, 1001)] == [reader.receive().payload for _ in range(1000)]
     assert [Puback(n) for n in range(1, 1001)] == [writer.receive() for _ in range(1000)]
+
+
+def test_a_flood_harms_nobody_else(gateway: Gateway) -> None:
+    """While one client floods, with nobody to read it and with a reader that does not, others have their answers."""
+    deaf, flood = gateway.client("deaf"), gateway.client("flood")
+    deaf.subscribe("flood")
+    noise = b"".join(encode(Publish("flood", b"x" * 1000, qos, packet_id=qos), V311) for qos in (0, 1)) * 2000
+
+    def pour() -> None:
+        with contextlib.suppress(OSError):
+            flood.socket.sendall(noise)
+
+    flooding = threading.Thread(target=pour, daemon=True)
+    flooding.start()
+    reader, writer = gateway.client("reader"), gateway.client("writer")
+    reader.subscribe("a")
+    begin = time.monotonic()
+    for n in range(100):
+        writer.publish("a", str(n).encode())
+        assert str(n).encode() == reader.receive().payload
+    assert time.monotonic() - begin < 5
+    flood.drop()
+    flooding.join(5)

@@ -1,0 +1,145 @@
+"""The way between services and broker: group commits, failures that stay alone, events that reach clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl.local.gateway import exchange
+from iotctl.local.gateway.authorizer import PolicyAuthorizer
+from iotctl.local.gateway.exchange import Exchange
+from iotctl.local.gateway.mqtt.broker import Broker
+from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
+from iotctl.local.services import Message
+
+if TYPE_CHECKING:
+    from iotctl.local.store import Event, Store
+
+Service = Callable[["Store", Message], None]
+
+
+class Platform:
+    """A store, a broker without sockets, services, and what came out."""
+
+    def __init__(self, store: Store, services: list[tuple[str, Service]], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(exchange, "LISTENERS", services)
+        store.execute("CREATE TABLE IF NOT EXISTS note (text TEXT NOT NULL)")
+        authorizer = PolicyAuthorizer(store)
+        self.store = store
+        self.said: list[tuple[str, bytes]] = []
+        self.heard: list[str] = []
+        self.broker = Broker(authorizer, authorizer, SQLiteSessionStore(store.connection))
+        self.exchange = Exchange(store, self.broker, self.hear)
+        self.exchange.start()
+        self.broker.on("out/#", lambda incoming: self.said.append((incoming.topic, incoming.payload)))
+
+    def hear(self, event: Event) -> None:
+        self.heard.append(event.topic)
+
+    def notes(self) -> list[str]:
+        """What the services have kept."""
+        return [row["text"] for row in self.store.rows("SELECT text FROM note")]
+
+
+@pytest.fixture
+def made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Platform]]:
+    """Make a platform of these services."""
+    yield lambda *services: Platform(store, list(services), monkeypatch)
+
+
+def in_a_loop(act: Callable[[], Any]) -> None:
+    """Run something on an event loop, as all of the platform is."""
+
+    async def run() -> None:
+        act()
+
+    asyncio.run(run())
+
+
+def keep(store: Store, message: Message) -> None:
+    """A service that keeps what it is told and says so."""
+    store.execute("INSERT INTO note VALUES (?)", message.payload.decode())
+    store.publish("out/kept", message.payload)
+
+
+def fail(store: Store, message: Message) -> None:
+    """A service with a bug: it fails after a change."""
+    keep(store, message)
+    raise LookupError(message.topic)
+
+
+def test_what_is_asked_in_a_turn_is_one_transaction(made: Callable[..., Platform]) -> None:
+    """Nothing is done before the turn ends, then all of it, in order, and what it caused comes out."""
+    platform = made(("in", keep))
+    transactions: list[str] = []
+    platform.store.connection.set_trace_callback(transactions.append)
+
+    def act() -> None:
+        platform.broker.start()
+        for number in range(3):
+            platform.broker.publish("in", b"%d" % number)
+        before = platform.notes()
+        transactions.clear()
+        platform.broker.settle()
+        assert [] == before
+        platform.broker.stop()
+
+    in_a_loop(act)
+    platform.store.connection.set_trace_callback(None)
+    assert ["0", "1", "2"] == platform.notes()
+    assert [("out/kept", b"0"), ("out/kept", b"1"), ("out/kept", b"2")] == platform.said
+    assert 1 == sum(statement.startswith("COMMIT") for statement in transactions)
+
+
+def test_a_service_that_fails_fails_alone(made: Callable[..., Platform], caplog: pytest.LogCaptureFixture) -> None:
+    """The others of its turn are done once, nothing of its own is, and the log has it."""
+    platform = made(("in/good", keep), ("in/bad", fail))
+
+    def act() -> None:
+        platform.broker.start()
+        for topic in ("in/good", "in/bad", "in/good"):
+            platform.broker.publish(topic, topic.encode())
+        platform.broker.settle()
+        platform.broker.stop()
+
+    in_a_loop(act)
+    assert ["in/good", "in/good"] == platform.notes()
+    assert [("out/kept", b"in/good")] * 2 == platform.said
+    assert "fail failed on in/bad" in caplog.text
+
+
+def test_a_change_outside_mqtt_comes_out_with_its_commit(made: Callable[..., Platform]) -> None:
+    """After a transaction of an HTTP operation its events are with the broker, local ones with their listeners."""
+    platform = made(("$local/thing/+", keep))
+
+    def act() -> None:
+        platform.broker.start()
+        with platform.store.transaction():
+            platform.store.publish("out/a", b"1")
+            platform.store.publish("$local/thing/pump", b"2")
+            platform.store.publish("$local/other/pump", b"3")
+            assert [] == platform.said
+        assert [("out/a", b"1"), ("out/kept", b"2")] == platform.said
+        platform.broker.stop()
+
+    in_a_loop(act)
+    assert ["2"] == platform.notes()
+    assert ["$local/thing/pump", "$local/other/pump"] == platform.heard
+
+
+def test_local_topics_never_reach_the_broker(made: Callable[..., Platform]) -> None:
+    """What the platform's parts tell each other is not published."""
+    platform = made()
+    published: list[str] = []
+
+    def act() -> None:
+        platform.broker.on("$local/#", lambda incoming: published.append(incoming.topic))
+        platform.broker.start()
+        platform.store.publish("$local/thing/pump", b"")
+        platform.broker.stop()
+
+    in_a_loop(act)
+    assert ([], ["$local/thing/pump"]) == (published, platform.heard)
