@@ -168,7 +168,6 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     from iotctl import bundle, engine
     from iotctl.journal import REPORT_NAME, Journal
 
-    aws = context.aws
     directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
     columns = (Column("thingName"), Column("state"), *(Column(key) for key in plan.shows))
     counts = {"done": 0, "conflict": 0, "failed": 0}
@@ -178,11 +177,8 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         if journal.moved_aside:
             output.notes([f"the journal was damaged and is now {journal.moved_aside}; a new one was begun"])
         resumed = journal.begin(plan)
-        world = engine.World(
-            call=aws.call,
-            members=aws.members,
+        world = context.world(
             effects={"file:PublishBundle": bundle.Publisher()},
-            rates=context.rates,
             settled=lambda things: journal.settled(plan.run_id, things),
         )
         before = journal.count(plan.run_id, "done") if resumed else 0

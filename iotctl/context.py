@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotctl import files
 from iotctl.errors import Auth, Local, Usage
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
+    from iotctl.engine import World
     from iotctl.mqtt import Connection
     from iotctl.target import Target
 
@@ -83,6 +84,12 @@ class Context:
         The local platform throttles only when it is told to, and its refusals pace the run then.
         """
         return {} if self.target.kind == "local" else quotas.DEFAULTS
+
+    def world(self, **more: Any) -> World:  # noqa: ANN401  World's own fields
+        """What the engine needs of the world to act on this account."""
+        from iotctl.engine import World
+
+        return World(call=self.aws.call, members=self.aws.members, rates=self.rates, **more)
 
     @functools.cached_property
     def platform(self) -> Platform:

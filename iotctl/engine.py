@@ -14,8 +14,7 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypeVar
 
 import tenacity
@@ -41,7 +40,6 @@ from iotctl.result import Failure
 
 BATCH: Final = 500
 MOST_WORKERS: Final = 32
-READERS: Final = 16
 UNKNOWN_RATE: Final = 25.0
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 EQUAL_FAILURES: Final = 20
@@ -85,13 +83,14 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
             a row. What was done until then has been yielded; the rest stays as it was.
 
     """
-    steps = _Steps(world, plan)
+    operations = plan.operations()
+    steps = _Steps(world, operations)
     shared: dict[str, Any] = {}
     for step in plan.shared:
         steps.perform(step, shared)
     effects = tuple(itertools.takewhile(lambda step: step.op in world.effects, plan.each))
     breaker = _Breaker()
-    with _Workers(steps, plan.each[len(effects) :], plan, world.stop) as workers:
+    with _Workers(steps, plan.each[len(effects) :], operations, world.stop) as workers:
         for batch in _batches(plan.rows):
             if world.stop.is_set():
                 return
@@ -107,6 +106,25 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
             for scope, error in workers.carry_out(ready):
                 yield _outcome(plan, scope, error)
                 breaker.watch(error)
+
+
+def answers(step: Step, rows: Iterable[Row], world: World) -> Iterator[tuple[Row, dict[str, Any] | Error]]:
+    """The answer of one read for each row, paced and retried as a plan's steps are.
+
+    Yields:
+        The row with its answer, or with the error of this one row; in the order in which they settle.
+
+    Raises:
+        Error: credentials, or equal failures in a row, as for `run`.
+
+    """
+    named, steps, breaker = replace(step, name="answer"), _Steps(world, (step.op,)), _Breaker()
+    with _Workers(steps, (named,), (step.op,), world.stop) as workers:
+        for batch in _batches(rows):
+            for scope, error in workers.carry_out([{"row": row} for row in batch]):
+                yield scope["row"], error if error is not None else scope["answer"]
+                if not isinstance(error, NotFound):
+                    breaker.watch(error)
 
 
 def poll(
@@ -144,32 +162,34 @@ def still_waiting(plan: Plan, world: World, failed: Container[str]) -> list[str]
     wait = plan.wait
     assert wait is not None
     left = [row for row in plan.rows if row["thingName"] not in failed]
+    step = Step(wait.op, wait.params)
 
-    def holds(row: Row) -> bool:
-        try:
-            answer = world.call(wait.op, **resolve(wait.params, {"row": row}))
-        except (Temporary, NotFound):
+    def holds(answer: dict[str, Any] | Error) -> bool:
+        if isinstance(answer, Error):
             return False
         return all(_equal(expect.equals, lookup(expect.path, answer)) for expect in wait.holds)
 
     def those_left() -> list[Row]:
         nonlocal left
-        if world.stop.is_set():
-            raise Interrupted("stopped waiting")
-        left = [row for row, held in zip(left, pool.map(holds, left), strict=True) if not held]
+        left = [row for row, answer in answers(step, left, world) if not holds(answer)]
         return left
 
-    with ThreadPoolExecutor(READERS) as pool, contextlib.suppress(Timeout, Interrupted):
-        poll(those_left, lambda waiting: not waiting, seconds=wait.seconds, what=wait.what)
-    return [row["thingName"] for row in left]
+    with contextlib.suppress(Timeout):
+        poll(
+            those_left,
+            lambda waiting: not waiting or world.stop.is_set(),
+            seconds=wait.seconds,
+            what=wait.what,
+        )
+    return sorted(row["thingName"] for row in left)
 
 
 class _Steps:
     """Performs one step for one thing, with its retries and its idea of success."""
 
-    def __init__(self, world: World, plan: Plan) -> None:
+    def __init__(self, world: World, operations: Iterable[str]) -> None:
         self._world = world
-        self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in plan.operations())
+        self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in operations)
         self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
         self._lock = threading.Lock()
         self.latency = 0.0
@@ -308,11 +328,13 @@ class _Workers:
     caller's own thread does the work.
     """
 
-    def __init__(self, steps: _Steps, sequence: Sequence[Step], plan: Plan, stop: threading.Event) -> None:
+    def __init__(
+        self, steps: _Steps, sequence: Sequence[Step], operations: Iterable[str], stop: threading.Event
+    ) -> None:
         self._steps = steps
         self._sequence = sequence
         self._stop = stop
-        self._rate = sum(steps.rate(op) for op in plan.operations())
+        self._rate = sum(steps.rate(op) for op in operations)
         self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[tuple[dict[str, Any], BaseException | None]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []

@@ -136,7 +136,8 @@ def devices(
     ctx: Ctx,  # noqa: ARG001  every command takes it
     number: Annotated[int | None, typer.Argument(metavar="[N]", min=1, help="How many things (default: all).")] = None,
     bundles: Annotated[
-        Path | None, typer.Option("--bundles", metavar="DIR", help="The bundles of an onboarding.")
+        Path | None,
+        typer.Option("--bundles", metavar="DIR", help="The bundles of an onboarding (default: the only *-fleet here)."),
     ] = None,
     fail: Annotated[str, typer.Option(metavar="P%", help="The share that refuses every change, and says so.")] = "0%",
     slow: Annotated[str, typer.Option(metavar="P%", help="The share that acts after 5 to 20 seconds.")] = "0%",

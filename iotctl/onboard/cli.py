@@ -91,10 +91,11 @@ def plan(
     rows = _read(file, policy, delimiter, renamed)
     directory = _directory(file, bundles)
     planned = _plan(ctx.obj, rows, directory, policy, key_type, days)
-    found = [
+    found: list[dict[str, Any]] = [
         {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
-        for finding in observe.things(ctx.obj.aws, rows, directory)
+        for finding in observe.things(ctx.obj.world(), rows, directory)
     ]
+    found.sort(key=lambda row: row["line"])
     actions = Counter(row["action"] for row in found)
     seconds, binding = planned.duration()
     notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import bundle, templates, text
 from iotctl.errors import BadInput, Conflict, Error, NotFound, Usage
 from iotctl.onboard.plan import CLAIM, Missing, Place
+from iotctl.plan import Ref, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from iotctl.aws import Aws
+    from iotctl.engine import World
     from iotctl.onboard.fleet import Fleet
     from iotctl.target import Platform
 
 POLICY_PREFIX: Final = "iotctl-"
-_READERS: Final = 16
-_BATCH: Final = 500  # so that a long file is never in memory whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +91,15 @@ def place(aws: Aws, directory: Path, platform: Platform | None) -> Place:
     return Place(target, str(directory.absolute()), config, root_ca)
 
 
-def things(aws: Aws, fleet: Fleet, directory: Path) -> Iterator[Finding]:
-    """What onboarding would meet, thing by thing: one read for each, many at a time, in the order of the file."""
+def things(world: World, fleet: Fleet, directory: Path) -> Iterator[Finding]:
+    """What onboarding would meet, thing by thing: one read for each, as they come."""
+    from iotctl import engine
 
-    def find(row: Mapping[str, Any]) -> Finding:
-        return _judge(row, _ask(aws, "iot:DescribeThing", thingName=row["thingName"]), directory)
-
-    rows = iter(fleet)
-    with ThreadPoolExecutor(_READERS) as pool:
-        while batch := list(itertools.islice(rows, _BATCH)):
-            yield from pool.map(find, batch)
+    step = Step("iot:DescribeThing", {"thingName": Ref("row.thingName")})
+    for row, answer in engine.answers(step, fleet, world):
+        if isinstance(answer, Error) and not isinstance(answer, NotFound):
+            raise answer
+        yield _judge(row, {} if isinstance(answer, Error) else answer, directory)
 
 
 def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path) -> Finding:

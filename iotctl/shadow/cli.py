@@ -129,7 +129,7 @@ def diff(
         return _differences(list(documents.rows(left.thing_name, one, two, titles)), titles, exit_code, ())
     chosen = Scope(thing, thing_group, search, things)
     expected = _json_file(file)
-    shadows = documents.read_all(aws, _things(ctx.obj, chosen).names, name)
+    shadows = documents.read_all(ctx.obj.world(), _things(ctx.obj, chosen), name)
     titles = ("desired", "reported" if expected is None else "file")
     rows: list[dict[str, Any]] = []
     total = without = 0
@@ -144,6 +144,7 @@ def diff(
         else:
             rows += documents.rows(shadow.thing_name, shadow.section("desired"), expected, titles)
     notes = [] if chosen.is_one else [_counted(rows, total, without)]
+    rows.sort(key=lambda row: row["thingName"])
     return _differences(rows, titles, exit_code, tuple(notes))
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from iotctl import text
-from iotctl.errors import NotFound
+from iotctl import engine, text
+from iotctl.errors import Error, NotFound
+from iotctl.plan import Ref, Step
 from iotctl.semantics.state import ABSENT, JsonObject, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from iotctl.aws import Aws
-
-_READERS: Final = 32
+    from iotctl.engine import World
+    from iotctl.scope import Things
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,24 @@ def read(aws: Aws, thing_name: str, shadow_name: str | None = None) -> Shadow:
         answer = aws.call("iot-data:GetThingShadow", thingName=thing_name, **_named(shadow_name))
     except NotFound:
         return Shadow(thing_name, None)
-    return Shadow(thing_name, text.loads(answer["payload"], name=f"the shadow of {thing_name}"))
+    return _shadow(thing_name, answer)
 
 
-def read_all(aws: Aws, thing_names: Iterable[str], shadow_name: str | None = None) -> Iterator[Shadow]:
-    """The shadows of many things, in their order, many reads at a time."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        yield from pool.map(lambda name: read(aws, name, shadow_name), thing_names)
+def read_all(world: World, things: Things, shadow_name: str | None = None) -> Iterator[Shadow]:
+    """The shadows of many things, as they come; one that cannot be read ends it.
+
+    Raises:
+        Error: why one could not be read: a fleet that was not seen whole is not told as if it had been.
+
+    """
+    step = Step("iot-data:GetThingShadow", {"thingName": Ref("row.thingName"), "shadowName": shadow_name})
+    for row, answer in engine.answers(step, things, world):
+        if isinstance(answer, NotFound):
+            yield Shadow(row["thingName"], None)
+        elif isinstance(answer, Error):
+            raise answer
+        else:
+            yield _shadow(row["thingName"], answer)
 
 
 def names(aws: Aws, thing_name: str) -> list[str]:
@@ -61,6 +72,10 @@ def rows(thing_name: str, left: JsonObject, right: JsonObject, titles: tuple[str
             "path": difference.pointer,
             **{title: value for title, value in values if value is not ABSENT},
         }
+
+
+def _shadow(thing_name: str, answer: dict[str, Any]) -> Shadow:
+    return Shadow(thing_name, text.loads(answer["payload"], name=f"the shadow of {thing_name}"))
 
 
 def _named(shadow_name: str | None) -> dict[str, Any]:

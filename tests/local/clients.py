@@ -128,8 +128,12 @@ class Mqtt:
         self._inbox: queue.Queue[Received] = queue.Queue()
 
     def __enter__(self) -> Self:
-        code = self.connect()
-        assert not code.is_failure, code
+        try:
+            code = self.connect()
+            assert not code.is_failure, code
+        except BaseException:
+            self._client.loop_stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

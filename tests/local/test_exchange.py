@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,9 +46,9 @@ class Platform:
 
 
 @pytest.fixture
-def made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Platform]]:
+def made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Platform]:
     """Make a platform of these services."""
-    yield lambda *services: Platform(store, list(services), monkeypatch)
+    return lambda *services: Platform(store, list(services), monkeypatch)
 
 
 def in_a_loop(act: Callable[[], Any]) -> None:
@@ -143,3 +144,25 @@ def test_local_topics_never_reach_the_broker(made: Callable[..., Platform]) -> N
 
     in_a_loop(act)
     assert ([], ["$local/thing/pump"]) == (published, platform.heard)
+
+
+def test_what_cannot_be_committed_is_not_said(made: Callable[..., Platform]) -> None:
+    """With a full disk nothing comes out, whoever waits for it is told, and it goes on when there is room again."""
+    platform = made(("in", keep))
+    execute = platform.store.connection.execute
+
+    def act() -> None:
+        platform.broker.start()
+        pages = execute("PRAGMA page_count").fetchone()[0]
+        execute(f"PRAGMA max_page_count = {pages}")
+        platform.broker.publish("in", b"x" * 100_000)
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            platform.broker.settle()
+        assert ([], []) == (platform.notes(), platform.said)
+        execute(f"PRAGMA max_page_count = {pages + 100}")
+        platform.broker.publish("in", b"y")
+        platform.broker.settle()
+        platform.broker.stop()
+
+    in_a_loop(act)
+    assert (["y"], [("out/kept", b"y")]) == (platform.notes(), platform.said)

@@ -26,6 +26,8 @@ from paho.mqtt.properties import Properties
 
 from iotctl import pki
 from iotctl.local import process
+from iotctl.local.platform import open_store
+from iotctl.local.services import OPERATIONS
 from tests.local.clients import Device, Mqtt, allow, create_policy, register, until
 from tests.local.conftest import Name, Raw, client, refused, without_metadata
 
@@ -539,6 +541,31 @@ def test_a_port_in_use_is_named(iotctl: Callable[..., Ran], which: str) -> None:
     assert 12 == ran.code
     assert f"port {port}" in ran.stderr
     assert f"--{which}-port" in ran.stderr
+
+
+def test_a_certificate_committed_right_before_a_kill_gets_in(
+    own_platform: Any, signer: pki.Authority, tmp_path: Path
+) -> None:
+    """It was registered, and the platform killed before TLS knew: the next start tells TLS."""
+    state, platform = own_platform
+    register(client(platform), signer, tmp_path, "before")
+    process.stop(state)
+    issued = signer.issue("pump")
+    store = open_store(state)
+    with store.transaction():
+        arn = OPERATIONS["iot:RegisterCertificateWithoutCA"](
+            store, certificatePem=issued.certificate_pem, status="ACTIVE"
+        )["certificateArn"]
+    store.close()
+    ports = state.ports()
+    assert ports is not None
+    again = process.background(state, ports, None)
+    pump = Device("pump", issued.certificate_id, arn, tmp_path / "p.pem", tmp_path / "p.key")
+    pump.certificate.write_text(issued.certificate_pem)
+    pump.key.write_bytes(issued.private_key_pem)
+    client(again).attach_policy(policyName=create_policy(client(again), EVERYTHING), target=arn)
+    with Mqtt(again, pump):
+        pass
 
 
 def test_devices_are_back_after_a_restart(own_platform: Any, signer: pki.Authority, tmp_path: Path) -> None:

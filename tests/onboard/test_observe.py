@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from iotctl import bundle, pki, templates
+from iotctl.engine import World
 from iotctl.errors import BadInput, Conflict, NotFound
 from iotctl.onboard import fleet, observe
 from iotctl.target import Platform, Target
@@ -25,7 +26,7 @@ class _Account:
         self._things = things
         self.calls: list[str] = []
 
-    def call(self, op: str, **params: Any) -> dict[str, Any]:
+    def call(self, op: str, *, once: bool = False, **params: Any) -> dict[str, Any]:
         self.calls.append(op)
         if op == "iot:DescribeEndpoint":
             return {"endpointAddress": "x-ats.iot"}
@@ -143,7 +144,8 @@ def test_what_onboarding_would_meet_thing_by_thing(tmp_path: Path) -> None:
     csv = "thing_name,thing_type,attr:site\n" + "".join(
         f"{name},t,oslo\n" for name in ("new", "waiting", "ours", "foreign", "claimed", "other_type", "other_value")
     )
-    found = list(observe.things(account, _fleet(tmp_path, csv), tmp_path))
+    world = World(call=account.call, members=lambda _: frozenset())
+    found = sorted(observe.things(world, _fleet(tmp_path, csv), tmp_path), key=lambda finding: finding.line)
     assert [
         ("new", 2, "create", "it does not exist"),
         ("waiting", 3, "create", "it does not exist; its bundle is on disk"),

@@ -234,7 +234,9 @@ async def connect(identity: Identity, filters: Sequence[str], on_message: Callab
     except OSError as error:
         raise Temporary(f"{where} cannot be reached", code="Unreachable", cause=sanitize(str(error))) from error
     finally:
-        if not session.ready.done() or session.ready.cancelled() or session.ready.exception():
+        if not session.ready.done():
+            session.ready.cancel()  # nobody asks it any more
+        if session.ready.cancelled() or session.ready.exception():
             session.abort()
     return session
 

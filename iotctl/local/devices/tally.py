@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from iotctl import clock
+from iotctl.errors import Temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +45,15 @@ class Tally:
             self._add(thing_name, "back", "connected again")
 
     def down(self, thing_name: str, error: Error) -> None:
-        """It lost its connection, or got none; the same trouble is told once, however often it is tried."""
+        """It lost its connection, or got none; the same trouble is told once, however often it is tried.
+
+        Of one that is in trouble only a refusal is news: that nobody answers for a while belongs to a lost connection.
+        """
         event = "lost" if thing_name in self._connected else "unconnected"
         self._connected.discard(thing_name)
         trouble = f"{error.message}: {error.cause}" if error.cause else error.message
-        if self._trouble.get(thing_name) != trouble:
+        before = self._trouble.get(thing_name)
+        if before is None or (before != trouble and not isinstance(error, Temporary)):
             self._trouble[thing_name] = trouble
             self._events[event] += 1
             self._add(thing_name, event, trouble)

@@ -111,7 +111,10 @@ class Exchange:
         try:
             while events := self._store.drain():
                 for event in events:
-                    self._deliver(event)
+                    try:
+                        self._deliver(event)
+                    except Exception:
+                        log.exception("the platform failed on %s", event.topic)
         finally:
             self._passing = False
 
@@ -125,10 +128,7 @@ class Exchange:
             for topic_filter, listener in self._local.get(_kind(event.topic), ()):
                 if matches(topic_filter, event.topic):
                     self._call(listener, message)
-            try:
-                self._hear(event)
-            except Exception:
-                log.exception("the platform failed on %s", event.topic)
+            self._hear(event)
 
 
 def _kind(topic: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from iotctl.errors import Integrity, NotFound, Usage
 from iotctl.local.devices import fleet
+from iotctl.local.devices import roles as devices_roles
 from iotctl.local.devices.roles import Shares, roles
 
 if TYPE_CHECKING:
@@ -163,6 +164,23 @@ def test_a_certificate_that_is_switched_off_and_on(onboard: Callable[[int], Onbo
     told = [row["event"] for row in played.rows if row.get("thingName") == name and row["event"] != "reported"]
     assert ("lost", "back") == (told[0], told[-1])
     assert set(told[1:-1]) <= {"unconnected"}
+
+
+@pytest.mark.parametrize("number", [2, 6], ids=["awsiotsdk", "light"])
+def test_slow_things_act_later(
+    onboard: Callable[[int], Onboarded],
+    iotctl: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    """Each says that it waits, and reports when its time has come."""
+    monkeypatch.setattr(devices_roles, "QUICKEST", 0.2)
+    monkeypatch.setattr(devices_roles, "SLOWEST", 0.4)
+    made = onboard(number)
+    ran = iotctl("local", "devices", "--bundles", str(made.bundles), "--for", "3s", "--slow", "100%", "-o", "json")
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    told = {name: [row["event"] for row in rows if row.get("thingName") == name] for name in made.names}
+    assert dict.fromkeys(made.names, ["waiting", "reported"]) == told
 
 
 def test_it_ends_after_its_time(onboard: Callable[[int], Onboarded], iotctl: Callable[..., Ran]) -> None:

@@ -248,8 +248,22 @@ class Broker:
         return self._store.retained_topics()
 
     def settle(self) -> None:
-        """Commit and send what was published, now rather than at the end of the turn; not for use in a handler."""
-        self._turn()
+        """Commit and send what was published, now rather than at the end of the turn; not for use in a handler.
+
+        Raises:
+            sqlite3.Error: it cannot be committed, and the connections that waited for it are dropped.
+
+        """
+        self._turn_is_near = False
+        try:
+            self.before_commit()
+            self._store.commit()
+        except sqlite3.Error:
+            for connection in self._take_touched():
+                connection.abort()
+            raise
+        for connection in self._take_touched():
+            connection.flush()
 
     # --- connections
 
@@ -496,20 +510,15 @@ class Broker:
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """End a turn of the event loop: commit, then send."""
-        self._turn_is_near = False
+        """End a turn of the event loop."""
         try:
-            self.before_commit()
-            self._store.commit()
+            self.settle()
         except sqlite3.Error:
-            _log.exception("the store cannot commit: the connections that wait for it are dropped")
-            touched, self._touched = self._touched, []
-            for connection in touched:
-                connection.abort()
-            return
+            _log.exception("the store cannot commit: the connections that waited for it were dropped")
+
+    def _take_touched(self) -> list[Connection]:
         touched, self._touched = self._touched, []
-        for connection in touched:
-            connection.flush()
+        return touched
 
     def _sweep(self) -> None:
         """Look at everything that time ends: keep-alives, sessions, delayed wills."""
