@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 FLEET: Final = "fleet.csv"
 _MOST_LINES: Final = 10
-_SHOWN_THING: Final = "oslo-press-01"
+_LATE_SECONDS: Final = 60
+_GROUP: Final = "assembly"
+_ALIVE: Final = 20
+_SHOWN_THING: Final = "assembly-01"
 
 Line = dict[str, str]
 
@@ -53,11 +57,11 @@ def tour(directory: Path, *, clean: bool, terminal: bool) -> Iterator[Line]:
     stage = _Stage(files.private_directory(directory), terminal=terminal)
     try:
         yield from _onboarding(stage)
+        yield from _converging(stage)
         if not clean:
             yield from _next(stage)
     finally:
-        if clean:
-            stage.remove()
+        stage.end(clean=clean)
     if clean:
         yield _line("")
         yield _line("The platform has stopped, and everything of the tour is removed.")
@@ -70,6 +74,7 @@ class _Stage:
         self.directory = directory
         self.home = directory / "state"
         self._terminal = terminal
+        self._beside: list[subprocess.Popen[str]] = []
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "IOTCTL_"))}
         width = str(shutil.get_terminal_size().columns)
         ours = {"IOTCTL_HOME": str(self.home), "IOTCTL_TARGET": "local", "NO_COLOR": "1", "COLUMNS": width}
@@ -111,10 +116,45 @@ class _Stage:
         for text in json.dumps(answer, indent=2, default=str).splitlines():
             yield _line(text)
 
-    def remove(self) -> None:
-        """Stop the platform, if it runs, and remove the directory."""
-        self._run([sys.executable, "-m", "iotctl", "local", "down"])
-        shutil.rmtree(self.directory)
+    def beside(self, *words: str, until: str) -> Iterator[Line]:
+        """Show a command, start it beside the tour, and go on once a line of its output holds `until`.
+
+        Raises:
+            Failed: it ended before.
+
+        """
+        yield _line("")
+        yield _line(f"$ iotctl {shlex.join(words)} &")
+        started = subprocess.Popen(
+            [sys.executable, "-m", "iotctl", *words],
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._beside.append(started)
+        assert started.stdout is not None
+        late = threading.Timer(_LATE_SECONDS, started.terminate)
+        late.start()
+        for text in started.stdout:
+            yield _line(text.rstrip().expandtabs(20))
+            if until in text:
+                late.cancel()
+                # What follows is read to the end, so that it never waits for a reader.
+                threading.Thread(target=started.stdout.read, daemon=True).start()
+                return
+        raise Failed(f"`iotctl {shlex.join(words)}` ended with {started.wait()}")
+
+    def end(self, *, clean: bool) -> None:
+        """Stop what runs beside the tour; with `clean` the platform too, and remove the directory."""
+        for running in self._beside:
+            running.terminate()
+            running.wait()
+        if clean:
+            self._run([sys.executable, "-m", "iotctl", "local", "down"])
+            shutil.rmtree(self.directory)
 
     def client(self) -> Aws:
         """The platform of the tour, as any AWS SDK reaches it."""
@@ -166,6 +206,19 @@ def _onboarding(stage: _Stage) -> Iterator[Line]:
     yield _line(str(things))
 
 
+def _converging(stage: _Stage) -> Iterator[Line]:
+    yield _line("")
+    yield _line("# Twenty of them come alive: they connect with the certificates that were made for them.")
+    yield from stage.beside("local", "devices", str(_ALIVE), until=f"{_ALIVE} of {_ALIVE}")
+    yield _line("")
+    yield _line("# A change for all of them; it is over when every device has reported it.")
+    yield from stage.iotctl(
+        "shadow", "set", "-g", _GROUP, "config.rate=5", "--max-changes", str(_ALIVE), "--wait", "30s", "--yes"
+    )
+    yield from stage.iotctl("shadow", "get", _SHOWN_THING, "--path", "reported")
+    yield from stage.iotctl("shadow", "diff", "-g", _GROUP, "--exit-code")
+
+
 def _next(stage: _Stage) -> Iterator[Line]:
     yield _line("")
     for text in (
@@ -173,6 +226,8 @@ def _next(stage: _Stage) -> Iterator[Line]:
         f"  {stage.exports}",
         '  eval "$(iotctl local env)"',
         "  aws iot list-thing-groups",
+        f"  iotctl local devices {_ALIVE} --bundles {shlex.quote(str(stage.directory / 'fleet-fleet'))}",
+        f"  iotctl shadow watch -g {_GROUP}",
         f"  ls {shlex.quote(str(stage.directory / 'fleet-fleet' / 'devices' / _SHOWN_THING))}",
         "Then your own fleet: a CSV whose header has thing_name, and `iotctl onboard check FILE`.",
         "To remove everything of this tour: iotctl local demo --clean",

@@ -77,7 +77,7 @@ SERVICES: Final[tuple[Any, ...]] = (
 HOST: Final = "127.0.0.1"
 _WAITING: Final = 1024  # connections that are not accepted yet
 _HTTPS_ALPN: Final = ("x-amzn-http-ca", "http/1.1")
-_LAST_SECONDS: Final = 10
+_LAST_SECONDS: Final = 10  # before the end of a killed platform: far more than from a commit to what follows it
 
 
 def open_store(state: State, region: str | None = None) -> Store:
@@ -123,7 +123,9 @@ class _Running:
         self._ports = ports
         self._store = open_store(state, region)
         self._authorizer = PolicyAuthorizer(self._store)
-        self._broker = Broker(self._authorizer, self._authorizer, SQLiteSessionStore(self._store.connection))
+        sessions = SQLiteSessionStore(self._store.connection)
+        who = self._authorizer
+        self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
         self._exchange = Exchange(self._store, self._broker, self._hear)
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()

@@ -38,18 +38,21 @@ class DocumentError(Exception):
         code: the HTTP status, also the `code` of the MQTT message.
         message: the documented message.
         client_token: the request's token, if it had a usable one.
+        timed: whether its MQTT message has a timestamp; not every one has.
 
     """
 
-    def __init__(self, code: int, message: str, client_token: str | None = None) -> None:
+    def __init__(self, code: int, message: str, client_token: str | None = None, *, timed: bool = True) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.client_token = client_token
+        self.timed = timed
 
     def payload(self, now: int) -> JsonObject:
         """The error response document, for the /rejected topics."""
-        return {"code": self.code, "message": self.message, "timestamp": now} | _token(self.client_token)
+        time = {"timestamp": now} if self.timed else {}
+        return {"code": self.code, "message": self.message} | time | _token(self.client_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,14 @@ def parse_delete(payload: bytes) -> str | None:
         return None
 
 
-def no_shadow(name: str, client_token: str | None = None) -> DocumentError:
-    """The refusal of a get or a delete of a shadow that is not there."""
-    return DocumentError(404, f"No shadow exists with name: {name}", client_token)
+def no_shadow(thing_name: str, shadow_name: str | None = None, client_token: str | None = None) -> DocumentError:
+    """The refusal of a get or a delete of a shadow that is not there.
+
+    The name is quoted, and is the thing's for the classic shadow, `thing~shadow` for a named one: as the tutorial of
+    the developer guide and the READMEs of AWS's device SDKs show it, and without a time.
+    """
+    name = f"{thing_name}~{shadow_name}" if shadow_name else thing_name
+    return DocumentError(404, f"No shadow exists with name: '{name}'", client_token, timed=False)
 
 
 def apply(document: Document | None, update: Update, now: int, tombstone: Tombstone | None = None) -> Applied:

@@ -501,8 +501,23 @@ def test_lifecycle_events_tell_who_comes_and_goes(running: Platform, device: New
     assert (pump.name, pump.certificate_id, 0) == tuple(
         first[key] for key in ("clientId", "principalIdentifier", "versionNumber")
     )
+    assert "thingName" not in first
     assert [topic] == second["topics"]
     assert ("CLIENT_INITIATED_DISCONNECT", True) == (third["disconnectReason"], third["clientInitiatedDisconnect"])
+
+
+def test_lifecycle_events_name_an_exclusive_thing(
+    running: Platform, device: NewDevice, iot: Any, operator: Any, name: Name
+) -> None:
+    """A certificate that is exclusively a thing's: the events say which, whatever the client id."""
+    pump = device(policy=create_policy(iot, EVERYTHING))
+    iot.detach_thing_principal(thingName=pump.name, principal=pump.arn)
+    iot.attach_thing_principal(thingName=pump.name, principal=pump.arn, thingPrincipalType="EXCLUSIVE_THING")
+    client_id = name("another-id")
+    events = [listen(operator, f"$aws/events/presence/{kind}/{client_id}") for kind in ("connected", "disconnected")]
+    with Mqtt(running, pump, client_id):
+        pass
+    assert [pump.name, pump.name] == [event.result(15)[0]["thingName"] for event in events]
 
 
 def test_a_last_will_goes_out(running: Platform, device: NewDevice, iot: Any, operator: Any, name: Name) -> None:

@@ -1,7 +1,7 @@
 """Terminal sessions: every `*.console` file is run, and what it shows is what happens.
 
-A line `$ command` is run by bash; the lines below are its output, standard error included; `[n]` is its exit code (0 where
-absent). `…` stands for anything within a line, a line of `…` alone for any lines.
+A line `$ command` is run by bash; the lines below are its output, standard error included; `[n]` is its exit code (0
+where absent). `…` stands for anything within a line, a line of `…` alone for any lines.
 """
 
 from __future__ import annotations

@@ -331,8 +331,8 @@ def test_a_refusal_carries_the_clients_token_and_the_time() -> None:
         parse_update(b'{"clientToken":"t-1"}')
     expected = {"code": 400, "message": "Missing required node: state", "timestamp": 9, "clientToken": "t-1"}
     assert (expected, list(expected)) == (caught.value.payload(9), list(caught.value.payload(9)))
-    missing = {"code": 404, "message": "No shadow exists with name: lamp", "timestamp": 9}
-    assert missing == no_shadow("lamp").payload(9)
+    assert {"code": 404, "message": "No shadow exists with name: 'lamp'"} == no_shadow("lamp").payload(9)
+    assert "No shadow exists with name: 'lamp~config'" == no_shadow("lamp", "config").message
 
 
 def test_a_request_may_end_with_nul_and_hold_unknown_keys() -> None:

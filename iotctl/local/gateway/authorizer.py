@@ -20,7 +20,7 @@ from iotctl.semantics import policy, topics
 from iotctl.semantics.policy_variables import certificate_variables
 
 if TYPE_CHECKING:
-    from iotctl.local.gateway.mqtt.session import Client
+    from iotctl.local.gateway.mqtt.session import Client, Principal
     from iotctl.local.store import Store
     from iotctl.semantics.policy import Grants, Policy
 
@@ -97,6 +97,12 @@ class PolicyAuthorizer:
         """Whether a certificate is registered and ACTIVE (`broker.Principals`)."""
         return certificates.certificate_active(self._store, certificate_id)
 
+    def thing_of(self, principal: Principal) -> str | None:
+        """The thing that a principal is exclusively attached to, if there is one."""
+        if not principal.certificate:
+            return None
+        return principals.exclusive_thing(self._store, certificates.arn_of(self._store, principal.identity))
+
     def _allowed(self, client: Client, action: str, resource: str) -> bool:
         return not client.principal.certificate or self._of(client).grants.allows(action, resource)
 
@@ -127,10 +133,10 @@ class PolicyAuthorizer:
         """The thing that a connection is of; none over HTTP, which names no client."""
         if not client.client_id:
             return None
-        principal = certificates.arn_of(self._store, client.principal.identity)
-        exclusive = principals.exclusive_thing(self._store, principal)
+        exclusive = self.thing_of(client.principal)
         if exclusive is not None:
             return exclusive
+        principal = certificates.arn_of(self._store, client.principal.identity)
         return client.client_id if principals.attached(self._store, principal, client.client_id) else None
 
     def _thing_values(self, thing: str | None) -> _Values:

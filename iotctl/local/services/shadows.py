@@ -155,7 +155,7 @@ def _read(store: Store, thing: str, name: str | None) -> tuple[Document | None, 
 def _known(store: Store, thing: str, name: str | None, token: str | None) -> Document:
     found = find(store, thing, name)
     if found is None:
-        raise document.no_shadow(name or thing, token)
+        raise document.no_shadow(thing, name, token)
     return found
 
 

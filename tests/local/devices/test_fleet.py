@@ -180,7 +180,7 @@ def test_slow_things_act_later(
     ran = iotctl("local", "devices", "--bundles", str(made.bundles), "--for", "3s", "--slow", "100%", "-o", "json")
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
     told = {name: [row["event"] for row in rows if row.get("thingName") == name] for name in made.names}
-    assert dict.fromkeys(made.names, ["waiting", "reported"]) == told
+    assert {each: ["waiting", "reported"] for each in made.names} == told
 
 
 def test_it_ends_after_its_time(onboard: Callable[[int], Onboarded], iotctl: Callable[..., Ran]) -> None:

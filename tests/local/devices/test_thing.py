@@ -66,7 +66,7 @@ class Shadows:
         assert about is not None
         if about.verb == "get":
             found = self.documents.get(about.shadow_name)
-            refusal = document.no_shadow(about.shadow_name or "").payload(0)
+            refusal = document.no_shadow("thing", about.shadow_name).payload(0)
             verb = "get/rejected" if found is None else "get/accepted"
             self._answer(verb, about.shadow_name, refusal if found is None else document.get_payload(found, 0))
             return

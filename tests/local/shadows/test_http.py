@@ -91,7 +91,7 @@ def test_a_deleted_shadow_is_gone_and_its_version_goes_on(data: Any, name: Name)
     gone = refused(data.get_thing_shadow, thingName=name("t"))
     again = update(data, name("t"), {"state": {"desired": {"b": 1}}})
     assert {"version": 1, "timestamp": 0} == timeless(deleted)
-    assert Refusal("ResourceNotFoundException", 404, f"No shadow exists with name: {name('t')}") == gone
+    assert Refusal("ResourceNotFoundException", 404, f"No shadow exists with name: '{name('t')}'") == gone
     assert 2 == again["version"]
     assert {"desired": {"b": 1}, "delta": {"b": 1}} == get(data, name("t"))["state"]
 
@@ -163,7 +163,8 @@ def test_what_counts_is_the_merged_state(data: Any, name: Name) -> None:
 def test_a_name_that_cannot_be_is_refused(data: Any, thing: str, shadow: str | None) -> None:
     """The names of things and shadows follow the patterns of the service model."""
     names = {"thingName": thing, **({"shadowName": shadow} if shadow else {})}
-    assert ("InvalidRequestException", 400) == (refused(data.get_thing_shadow, **names).code, 400)
+    found = refused(data.get_thing_shadow, **names)
+    assert ("InvalidRequestException", 400) == (found.code, found.status)
 
 
 def test_an_answer_is_written_as_aws_writes_it(running: Platform, name: Name) -> None:

@@ -94,7 +94,7 @@ def test_v2_updates_gets_and_deletes(v2: iotshadow.IotShadowClientV2, pump: Devi
     assert ({"a": 1}, {"b": 2}, {"a": 1}) == (found.state.desired, found.state.reported, found.state.delta)
     assert 1 == deleted.version
     error = missing.value.modeled_error
-    assert (404, f"No shadow exists with name: {pump.name}") == (error.code, error.message)
+    assert (404, f"No shadow exists with name: '{pump.name}'") == (error.code, error.message)
 
 
 def test_v2_knows_named_shadows_and_conflicts(v2: iotshadow.IotShadowClientV2, pump: Device) -> None:

@@ -97,6 +97,7 @@ class Broker:
         principals: knows which certificates are active.
         store: where sessions and retained messages are kept.
         limits: sizes, counts, durations.
+        thing_of: the thing that a principal is exclusively attached to: lifecycle events name it.
 
     Attributes:
         before_commit: called at the end of each turn of the event loop, before anything is committed and sent: when
@@ -105,13 +106,18 @@ class Broker:
     """
 
     def __init__(
-        self, authorizer: Authorizer, principals: Principals, store: SessionStore, limits: Limits | None = None
+        self,
+        authorizer: Authorizer,
+        principals: Principals,
+        store: SessionStore,
+        limits: Limits | None = None,
+        thing_of: Callable[[Principal], str | None] = lambda _: None,
     ) -> None:
         self.authorizer = authorizer
         self.limits = limits or Limits()
         self._principals = principals
         self._store = store
-        self._presence = Presence(self.publish)
+        self._presence = Presence(self.publish, thing_of)
         self._connections: set[Connection] = set()
         self._by_principal: dict[str, set[Connection]] = {}
         self._sessions: dict[str, Session] = {}

@@ -13,7 +13,7 @@ from iotctl import clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from iotctl.local.gateway.mqtt.session import Client
+    from iotctl.local.gateway.mqtt.session import Client, Principal
 
 _VERSION_KEPT = 3600
 
@@ -39,6 +39,7 @@ class _Life:
 
     session_identifier: str
     version: int = 0
+    thing_name: str | None = None
     ended_at: float | None = None
 
 
@@ -47,18 +48,20 @@ class Presence:
 
     Args:
         publish: (topic, payload) -> None.
+        thing_of: the thing that a principal is exclusively attached to, if any.
 
     """
 
-    def __init__(self, publish: Callable[[str, bytes], None]) -> None:
+    def __init__(self, publish: Callable[[str, bytes], None], thing_of: Callable[[Principal], str | None]) -> None:
         self._publish = publish
+        self._thing_of = thing_of
         self._lives: dict[str, _Life] = {}
 
     def connected(self, client: Client) -> None:
         """A client connected."""
         life = self._lives.get(client.client_id)
         version = 0 if life is None else life.version + 1
-        self._lives[client.client_id] = life = _Life(str(uuid.uuid4()), version)
+        self._lives[client.client_id] = life = _Life(str(uuid.uuid4()), version, self._thing_of(client.principal))
         self._say("presence", "connected", client, {"ipAddress": client.address, "versionNumber": life.version})
 
     def disconnected(self, client: Client, reason: DisconnectReason) -> None:
@@ -101,6 +104,7 @@ class Presence:
         life = self._lives.get(client.client_id)
         body = {
             "clientId": client.client_id,
+            **({"thingName": life.thing_name} if life and life.thing_name else {}),
             "timestamp": int(clock.epoch() * 1000),
             "eventType": event,
             "sessionIdentifier": life.session_identifier if life else str(uuid.uuid4()),
