@@ -21,6 +21,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def busy() -> float:
+    """Seconds that this thread has had of a processor; their zero means nothing."""
+    return time.thread_time()
+
+
 def sleep(seconds: float) -> None:
     """Wait."""
     time.sleep(seconds)

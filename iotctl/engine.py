@@ -40,7 +40,8 @@ from iotctl.result import Failure
 
 BATCH: Final = 500
 MOST_WORKERS: Final = 32
-UNKNOWN_RATE: Final = 25.0
+NEAR: Final = 0.005
+"""Seconds: an endpoint that keeps a call waiting for less is on this machine or next to it."""
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 EQUAL_FAILURES: Final = 20
 DENIALS: Final = 3
@@ -192,11 +193,20 @@ class _Steps:
         self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in operations)
         self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
         self._lock = threading.Lock()
-        self.latency = 0.0
+        self.waiting = 0.0
+        self.working = 0.0
 
-    def rate(self, op: str) -> float:
-        """Calls per second to have workers enough for."""
-        return self._world.rates.get(op, UNKNOWN_RATE)
+    def workers(self, operations: Sequence[str]) -> int:
+        """How many threads the calls need: enough to fill the time that one waits, and the rates that are allowed.
+
+        On a near endpoint that is one: there a thread only takes the interpreter from the others.
+        """
+        if self.waiting < NEAR:
+            return 1
+        filling = (self.waiting + self.working) / max(self.working, 1e-4)
+        rates = [self._world.rates.get(op, math.inf) for op in operations]
+        allowed = sum(rates) * (self.waiting + self.working) * 1.5
+        return math.ceil(min(MOST_WORKERS, filling, allowed))
 
     def perform(self, step: Step, scope: dict[str, Any]) -> None:
         """Do it, once for each item; the answer goes into the scope under the step's name.
@@ -276,7 +286,7 @@ class _Steps:
             pacer = self._pacers.get(op)
             if pacer is not None and self._world.stop.wait(pacer.delay()):
                 raise Interrupted("stopped before the call")
-            started = clock.monotonic()
+            started, busy = clock.monotonic(), clock.busy()
             try:
                 answer = self._world.call(op, once=True, **params)
             except Throttled:
@@ -285,10 +295,14 @@ class _Steps:
                 if self._world.stop.is_set():
                     raise
                 continue
-            taken = clock.monotonic() - started
-            # Slow to rise, quick to fall: the first call of a client takes long, and says nothing of the endpoint.
-            self.latency += (taken - self.latency) * (0.05 if taken > self.latency else 0.5)
+            self._measured(clock.monotonic() - started, clock.busy() - busy)
             return answer
+
+    def _measured(self, wall: float, working: float) -> None:
+        """Slow to rise, quick to fall: the first call of a client takes long, and says nothing of the endpoint."""
+        waiting = wall - working
+        self.working += (working - self.working) * (0.05 if self.working else 1.0)
+        self.waiting += (waiting - self.waiting) * (0.1 if waiting > self.waiting else 0.5)
 
 
 class _Pacer:
@@ -334,7 +348,7 @@ class _Workers:
         self._steps = steps
         self._sequence = sequence
         self._stop = stop
-        self._rate = sum(steps.rate(op) for op in operations)
+        self._operations = tuple(operations)
         self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[tuple[dict[str, Any], BaseException | None]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -368,7 +382,7 @@ class _Workers:
             yield scope, _raised(error)
 
     def _wanted(self) -> int:
-        return min(MOST_WORKERS, math.ceil(self._rate * self._steps.latency * 1.5))
+        return self._steps.workers(self._operations)
 
     def _grow(self) -> None:
         while len(self._threads) < self._wanted():

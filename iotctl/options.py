@@ -80,7 +80,9 @@ def split(argv: Sequence[str]) -> tuple[Globals, list[str]]:
     words = iter(argv)
     for word in words:
         name, equals, value = word.partition("=")
-        if word == "--":
+        if word.startswith("-o") and word[2:] in FORMATS:
+            found["output"] = word[2:]
+        elif word == "--":
             rest += [word, *words]
         elif word in _FLAGS:
             key, flag = _FLAGS[word]

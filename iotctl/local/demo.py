@@ -17,6 +17,7 @@ from iotctl import files
 from iotctl.aws import Aws
 from iotctl.errors import Error, Exit
 from iotctl.target import Platform
+from iotctl.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,11 +97,11 @@ class _Stage:
         yield _line(f"$ iotctl {shlex.join(words)}")
         code, output = self._run([sys.executable, "-m", "iotctl", *words])
         lines = output.splitlines()
-        cut = (
-            lines
-            if len(lines) <= _MOST_LINES + 2
-            else [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines"]
-        )
+        cut = lines
+        if len(lines) > _MOST_LINES:
+            # The last line is often the one that sums it up.
+            left = len(lines) - _MOST_LINES
+            cut = [*lines[: _MOST_LINES - 1], f"… {count(left, 'more line')} …", lines[-1]]
         for text in cut:
             yield _line(text.expandtabs(20))
         if code != 0:

@@ -44,6 +44,7 @@ from iotctl.local.services import (
     things,
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
+from iotctl.local.services.s3 import buckets, content, listing, objects, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
 from iotctl.target import Platform
@@ -59,10 +60,13 @@ log = logging.getLogger(__name__)
 SERVICES: Final[tuple[Any, ...]] = (
     account,
     billing_groups,
+    buckets,
     ca_certificates,
     certificates,
     events,
     group_members,
+    listing,
+    objects,
     policies,
     policy_attachments,
     principals,
@@ -71,6 +75,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     thing_groups,
     thing_types,
     things,
+    uploads,
 )
 """Importing them registers their operations; those that keep tables have a SCHEMA."""
 
@@ -141,6 +146,8 @@ class _Running:
         listeners = {name: self._parts.enter_context(_bound(name, getattr(self._ports, name))) for name in names}
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
+        presigned.served_at(self._store, f"http://{HOST}:{chosen['http']}")
+        content.sweep(self._store)
 
         operations = {**OPERATIONS, **data_plane.operations(self._broker)}
         http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker)

@@ -218,7 +218,7 @@ def watch(
 
     found = _things(ctx.obj, Scope(thing, thing_group, search, things))
     rows = watching.changes(ctx.obj, found.names, name, count=count, seconds=text.seconds(for_))
-    columns = ("time", "thingName", "shadowName", "section", "path", "before", "after", "version")
+    columns = ("thingName", "time", "shadowName", "section", "path", "before", "after", "version")
     return Stream(
         tuple(Column(key) for key in columns), rows, (f"watching {text.count(len(found), 'thing')}; Ctrl-C ends it",)
     )

@@ -8,6 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
+from iotctl.text import sanitize
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,7 +42,8 @@ def error(dialect: Dialect, status: int, code: str, message: str, request_id: st
         return Answer(status, body, headers={"x-amzn-errortype": code})
     said = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     if dialect is Dialect.S3:
-        text = f"<Error>{said}<RequestId>{request_id}</RequestId></Error>"
+        more = "".join(f"<{name}>{escape(sanitize(str(value)))}</{name}>" for name, value in members.items())
+        text = f"<Error>{said}{more}<RequestId>{request_id}</RequestId></Error>"
     else:
         kind = "Receiver" if status >= 500 else "Sender"
         inner = f"<Error><Type>{kind}</Type>{said}</Error><RequestId>{request_id}</RequestId>"

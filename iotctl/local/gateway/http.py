@@ -23,6 +23,7 @@ from iotctl.local.gateway import answers, websocket
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
 from iotctl.local.gateway.device_api import SERVICE
+from iotctl.local.gateway.s3 import gateway as s3
 from iotctl.local.services import OPERATIONS, AwsError
 from iotctl.text import sanitize
 
@@ -86,10 +87,14 @@ class HttpGateway:
         self._operations = operations
         self._devices = devices
         self._broker = broker
+        self._s3 = s3.S3Gateway(store, operations, self._secret)
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
         self._runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+            # What is compressed is stored as it came.
+            web.Server(self._handle, access_log=None, auto_decompress=False),
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
         )
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
@@ -109,16 +114,32 @@ class HttpGateway:
         started = clock.monotonic()
         request_id = str(uuid.uuid4())
         try:
-            operation, answer = await self._answer(request, request_id)
+            operation, response = await self._respond(request, request_id)
         except Exception:
             log.exception("request %s failed", request_id)
             message = "An internal failure of the local platform; its log says more: iotctl local logs"
             failure = answers.error(Dialect.JSON, 500, "InternalFailureException", message, request_id)
-            operation, answer = "", failure
+            operation, response = "", _response(failure, request_id)
         taken = (clock.monotonic() - started) * 1000
-        log.info("%s %s %d %.1f ms", request.method, operation or "-", answer.status, taken)
-        headers = {"x-amzn-RequestId": request_id, **answer.headers}
-        return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
+        log.info("%s %s %d %.1f ms", request.method, operation or "-", response.status, taken)
+        return response
+
+    async def _respond(self, request: web.BaseRequest, request_id: str) -> tuple[str, web.StreamResponse]:
+        caller = _caller(request.headers.get("Authorization", ""), request.raw_path.partition("?")[2])
+        host = request.headers.get("Host", "").partition(":")[0]
+        if (caller.service == s3.SERVICE) if caller else self._s3.is_host(host):
+            return await self._s3.answer(s3.Exchange(request, request_id, host), lambda: self._admit(request, caller))
+        operation, answer = await self._answer(request, request_id, caller)
+        return operation, _response(answer, request_id)
+
+    def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> None:
+        """Refuse a request of S3 by someone who may not ask."""
+        try:
+            self._local(request)
+            self._own(caller, Dialect.S3)
+        except AwsError as error:
+            code = error.code if error.code in _INVALID_KEY.values() else "AccessDenied"
+            raise AwsError(code, error.message) from error
 
     async def _upgrade(self, request: web.BaseRequest, broker: Broker) -> web.StreamResponse:
         """MQTT over WebSocket, for operators: the URL is presigned with this platform's key."""
@@ -137,11 +158,10 @@ class HttpGateway:
     def _secret(self, key_id: str) -> str | None:
         return self._store.secret_access_key if key_id == self._store.access_key_id else None
 
-    async def _answer(self, request: web.BaseRequest, request_id: str) -> tuple[str, Answer]:
+    async def _answer(self, request: web.BaseRequest, request_id: str, caller: _Caller | None) -> tuple[str, Answer]:
         """The name of the operation, as far as it is known, and the answer."""
         path, _, query = request.raw_path.partition("?")
-        caller = _caller(request.headers.get("Authorization", ""), query)
-        dialect = _dialect(request, caller)
+        dialect = _dialect(request)
         try:
             self._local(request)
             device = self._devices.client(request.transport) if self._devices is not None and caller is None else None
@@ -202,7 +222,7 @@ class HttpGateway:
         if "Origin" in request.headers:
             raise AwsError("AccessDeniedException", "Requests of web pages are refused: this one has an Origin header")
         name, _, port = request.headers.get("Host", "").partition(":")
-        local = name in self._names or name.endswith(".localhost")
+        local = name in self._names or name.endswith(".localhost") or self._s3.is_host(name)
         if not local or port not in self._ports:
             message = "The Host header does not name this platform; use http://127.0.0.1 and its port"
             raise AwsError("AccessDeniedException", message)
@@ -244,8 +264,11 @@ def _caller(authorization: str, query: str) -> _Caller | None:
     return _Caller(found[1], found[2], found[3]) if found else None
 
 
-def _dialect(request: web.BaseRequest, caller: _Caller | None) -> Dialect:
-    if caller is not None and caller.service == "s3":
-        return Dialect.S3
+def _dialect(request: web.BaseRequest) -> Dialect:
     form = request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
     return Dialect.QUERY if form else Dialect.JSON
+
+
+def _response(answer: Answer, request_id: str) -> web.Response:
+    headers = {"x-amzn-RequestId": request_id, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)

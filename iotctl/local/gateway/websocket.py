@@ -1,47 +1,32 @@
 """MQTT over WebSocket, with a presigned URL: how operators connect who have AWS credentials and no certificate.
 
 Sources: AWS IoT developer guide, "Device communication protocols"; MQTT 5.0, section 6 (subprotocol `mqtt`, binary
-frames); AWS General Reference, "Signature Version 4 signing process".
+frames).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from iotctl.local.gateway.mqtt.connection import Connection
 from iotctl.local.gateway.mqtt.presence import DisconnectReason
 from iotctl.local.gateway.mqtt.session import Principal
+from iotctl.local.services.signature import Refusal, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from iotctl.local.gateway.mqtt.broker import Broker
 
 PATH = "/mqtt"
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _SERVICE = "iotdevicegateway"
-_TOKEN = "X-Amz-Security-Token"  # noqa: S105 -- the name of a parameter
-_SIGNATURE = "X-Amz-Signature"
-_SKEW = timedelta(minutes=5)
-_LONGEST = 604_800
 _HIGH_WATER = 64 * 1024
 _LOW_WATER = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a presigned URL is not accepted."""
-
-    reason: str
 
 
 def verify_presigned(
@@ -56,39 +41,9 @@ def verify_presigned(
         now: the time, with its zone.
         path: the path of the URL.
 
-    AWS's clients sign for `iotdevicegateway` without X-Amz-Security-Token and append it afterwards, others sign it as
-    the standard says: both are accepted.
-
     """
-    parameters = parse_qsl(query, keep_blank_values=True)
-    given = dict(parameters)
-    if len(given) != len(parameters):
-        return Refusal("a parameter is there twice")
-    scope = given.get("X-Amz-Credential", "").split("/")
-    if given.get("X-Amz-Algorithm") != _ALGORITHM or len(scope) != 5:
-        return Refusal("not signed with Signature Version 4")
-    key_id, date, region, service, end = scope
-    signed = given.get("X-Amz-SignedHeaders", "").split(";")
-    if service != _SERVICE or end != "aws4_request":
-        return Refusal(f"not signed for {_SERVICE}")
-    if "host" not in signed or signed != sorted(set(signed)) or not all(name in headers for name in signed):
-        return Refusal("the signed headers are not those of the request")
-    late = _lateness(given, date, now)
-    if late:
-        return Refusal(late)
-    secret = secret_for(key_id)
-    if secret is None:
-        return Refusal("the access key is unknown")
-    key = f"AWS4{secret}".encode()
-    for part in (date, region, service, end):
-        key = hmac.digest(key, part.encode(), "sha256")
-    for unsigned in ({_SIGNATURE, _TOKEN}, {_SIGNATURE}):
-        request = _canonical_request(((k, v) for k, v in parameters if k not in unsigned), signed, headers, path)
-        text = "\n".join((_ALGORITHM, given["X-Amz-Date"], "/".join(scope[1:]), sha256(request.encode()).hexdigest()))
-        expected = hmac.new(key, text.encode(), "sha256").hexdigest()
-        if hmac.compare_digest(expected.encode(), given.get(_SIGNATURE, "").encode()):
-            return Principal(key_id, certificate=False)
-    return Refusal("the signature does not match")
+    found = verify("GET", path, query, headers, secret_for, now, service=_SERVICE)
+    return found if isinstance(found, Refusal) else Principal(found.key_id, certificate=False)
 
 
 async def serve_websocket(request: web.BaseRequest, broker: Broker, principal: Principal) -> web.WebSocketResponse:
@@ -189,26 +144,3 @@ class _Transport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- asyncio's signature
         """What is known of the socket below."""
         return default if self._socket is None else self._socket.get_extra_info(name, default)
-
-
-def _lateness(given: dict[str, str], date: str, now: datetime) -> str:
-    """Why the time of a signature is wrong; empty: it is right."""
-    try:
-        signed = datetime.strptime(given.get("X-Amz-Date", ""), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        valid_for = int(given.get("X-Amz-Expires", _SKEW.total_seconds()))
-    except ValueError:
-        return "X-Amz-Date or X-Amz-Expires is not what it should be"
-    if signed.strftime("%Y%m%d") != date or not 0 < valid_for <= _LONGEST:
-        return "the date of the scope is another, or X-Amz-Expires is not 1 to 604800"
-    if signed - now > _SKEW:
-        return "signed in the future"
-    return "the signature has expired" if now > signed + timedelta(seconds=valid_for) else ""
-
-
-def _canonical_request(
-    parameters: Iterable[tuple[str, str]], signed: Sequence[str], headers: Mapping[str, str], path: str
-) -> str:
-    pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters)
-    query = "&".join(f"{name}={value}" for name, value in pairs)
-    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in signed)
-    return "\n".join(("GET", path, query, lines, ";".join(signed), sha256(b"").hexdigest()))
