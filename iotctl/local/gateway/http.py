@@ -25,6 +25,7 @@ from iotctl.local.gateway.answers import Answer, Dialect
 from iotctl.local.gateway.device_api import SERVICE
 from iotctl.local.gateway.s3 import gateway as s3
 from iotctl.local.services import OPERATIONS, AwsError
+from iotctl.local.services.signature import Refusal
 from iotctl.text import sanitize
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ class HttpGateway:
                 request.raw_path.partition("?")[2], request.headers, self._secret, clock.now()
             )
         except AwsError as error:
-            who = websocket.Refusal(error.message)
-        if isinstance(who, websocket.Refusal):
+            who = Refusal(error.message)
+        if isinstance(who, Refusal):
             log.info("a WebSocket is refused: %s", sanitize(who.reason))
             return web.json_response({"message": f"Forbidden: {who.reason}"}, status=403)
         return await websocket.serve_websocket(request, broker, who)

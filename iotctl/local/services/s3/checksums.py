@@ -57,7 +57,8 @@ class _Reflected:
     def update(self, data: bytes) -> None:
         value, pairs = self._value, self._pairs
         even = len(data) & ~1
-        words = array("H", memoryview(data)[:even])
+        words = array("H")
+        words.frombytes(memoryview(data)[:even])
         if sys.byteorder == "big":
             words.byteswap()
         for word in words:

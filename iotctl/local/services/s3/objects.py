@@ -364,6 +364,4 @@ def _checksums(row: sqlite3.Row) -> dict[str, Any]:
 
 def _only_version(version: str | None) -> None:
     if version not in {None, "null"}:
-        raise AwsError(
-            "InvalidArgument", "Invalid version id specified: buckets of the local platform have no versions"
-        )
+        raise AwsError("InvalidArgument", "Invalid version id specified: buckets of this platform have no versions")

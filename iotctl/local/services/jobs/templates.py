@@ -1,0 +1,123 @@
+"""Job templates of one's own: CreateJobTemplate, DescribeJobTemplate, ListJobTemplates, DeleteJobTemplate."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services.jobs import tables
+from iotctl.local.services.jobs.configuration import Draft, draft
+from iotctl.local.services.paging import page
+from iotctl.local.services.tags import forget_tags, put_tags, taggable
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from iotctl.local.store import Store
+
+
+@operation("iot:CreateJobTemplate")
+def create_job_template(
+    store: Store,
+    *,
+    jobTemplateId: str,
+    description: str,
+    jobArn: str | None = None,
+    maintenanceWindows: list[dict[str, Any]] | None = None,
+    tags: list[dict[str, str]] | None = None,
+    **given: Any,  # noqa: ANN401  the members of `configuration.KEPT` and document
+) -> dict[str, Any]:
+    """Create a template of a job, or of its own document and configuration."""
+    if _find(store, jobTemplateId):
+        raise AwsError(
+            "ConflictException", f"Job template {jobTemplateId} already exists", resourceId=jobTemplateId
+        )
+    windows = {"schedulingConfig": {"maintenanceWindows": maintenanceWindows}} if maintenanceWindows else {}
+    made = draft(store, {**given, **windows}, _of_job(store, jobArn) if jobArn else None)
+    kept = {key: value for key, value in made.configuration.items() if key != "description"}
+    store.execute(
+        "INSERT INTO job_template VALUES (?, ?, ?, ?, ?)",
+        jobTemplateId,
+        description,
+        made.document,
+        json.dumps(kept),
+        store.now(),
+    )
+    put_tags(store, _arn(store, jobTemplateId), tags)
+    return {"jobTemplateArn": _arn(store, jobTemplateId), "jobTemplateId": jobTemplateId}
+
+
+@operation("iot:DescribeJobTemplate")
+def describe_job_template(store: Store, jobTemplateId: str) -> dict[str, Any]:
+    """What a template holds."""
+    row = _known(store, jobTemplateId)
+    kept = json.loads(row["configuration"])
+    windows = kept.pop("schedulingConfig", {}).get("maintenanceWindows")
+    return {**kept, **_summary(store, row), "document": row["document"], "maintenanceWindows": windows}
+
+
+@operation("iot:ListJobTemplates")
+def list_job_templates(
+    store: Store, maxResults: int | None = None, nextToken: str | None = None
+) -> dict[str, Any]:
+    """Templates by their id."""
+    rows, token = page(store, "SELECT * FROM job_template", [], by=("id",), size=maxResults, token=nextToken)
+    return {"jobTemplates": [_summary(store, row) for row in rows], "nextToken": token}
+
+
+@operation("iot:DeleteJobTemplate")
+def delete_job_template(store: Store, jobTemplateId: str) -> None:
+    """Delete a template; the jobs that were made of it stay."""
+    _known(store, jobTemplateId)
+    forget_tags(store, _arn(store, jobTemplateId))
+    store.execute("DELETE FROM job_template WHERE id = ?", jobTemplateId)
+
+
+def basis_of(store: Store, arn: str) -> Draft:
+    """What a job of a template begins with.
+
+    Raises:
+        AwsError: there is no such template.
+
+    """
+    row = _find(store, arn.removeprefix(_arn(store, ""))) if arn.startswith(_arn(store, "")) else None
+    if row is None:
+        raise not_found(f"Job template {arn} cannot be found")
+    return Draft(row["document"], {**json.loads(row["configuration"]), "description": row["description"]})
+
+
+def _of_job(store: Store, arn: str) -> Draft:
+    prefix = tables.arn(store, "")
+    if not arn.startswith(prefix):
+        raise invalid(f"{arn} is not the ARN of a job of this account and region")
+    job = tables.known(store, arn.removeprefix(prefix))
+    dropped = {"jobTemplateArn", "schedulingConfig"}
+    return Draft(job.document, {key: value for key, value in job.configuration.items() if key not in dropped})
+
+
+def _arn(store: Store, template_id: str) -> str:
+    return store.arn(f"jobtemplate/{template_id}")
+
+
+def _find(store: Store, template_id: str) -> sqlite3.Row | None:
+    return store.row("SELECT * FROM job_template WHERE id = ?", template_id)
+
+
+def _known(store: Store, template_id: str) -> sqlite3.Row:
+    row = _find(store, template_id)
+    if row is None:
+        raise not_found(f"Job template {template_id} cannot be found")
+    return row
+
+
+def _summary(store: Store, row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "jobTemplateArn": _arn(store, row["id"]),
+        "jobTemplateId": row["id"],
+        "description": row["description"],
+        "createdAt": row["created"],
+    }
+
+
+taggable("jobtemplate", lambda store, name: _find(store, name) is not None)
