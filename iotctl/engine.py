@@ -8,14 +8,14 @@ itself. What a run did is told as one Outcome per thing, as it settles; the call
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import math
-import queue
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 import tenacity
 
@@ -35,13 +35,11 @@ from iotctl.errors import (
     Timeout,
 )
 from iotctl.journal import Outcome
+from iotctl.pace import Load, Pacer, Workers
 from iotctl.plan import Expect, Plan, Row, Step, lookup, resolve
 from iotctl.result import Failure
 
 BATCH: Final = 500
-MOST_WORKERS: Final = 32
-NEAR: Final = 0.005
-"""Seconds: an endpoint that keeps a call waiting for less is on this machine or next to it."""
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 EQUAL_FAILURES: Final = 20
 DENIALS: Final = 3
@@ -91,7 +89,8 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
         steps.perform(step, shared)
     effects = tuple(itertools.takewhile(lambda step: step.op in world.effects, plan.each))
     breaker = _Breaker()
-    with _Workers(steps, plan.each[len(effects) :], operations, world.stop) as workers:
+    attempt = functools.partial(steps.attempt, plan.each[len(effects) :])
+    with Workers(attempt, steps.workers) as workers:
         for batch in _batches(plan.rows):
             if world.stop.is_set():
                 return
@@ -104,7 +103,8 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
                 else:
                     yield _outcome(plan, scope, error)
                     breaker.watch(error)
-            for scope, error in workers.carry_out(ready):
+            for scope, fault in workers.carry_out(ready):
+                error = _raised(fault)
                 yield _outcome(plan, scope, error)
                 breaker.watch(error)
 
@@ -120,9 +120,10 @@ def answers(step: Step, rows: Iterable[Row], world: World) -> Iterator[tuple[Row
 
     """
     named, steps, breaker = replace(step, name="answer"), _Steps(world, (step.op,)), _Breaker()
-    with _Workers(steps, (named,), (step.op,), world.stop) as workers:
+    with Workers(functools.partial(steps.attempt, (named,)), steps.workers) as workers:
         for batch in _batches(rows):
-            for scope, error in workers.carry_out([{"row": row} for row in batch]):
+            for scope, fault in workers.carry_out([{"row": row} for row in batch]):
+                error = _raised(fault)
                 yield scope["row"], error if error is not None else scope["answer"]
                 if not isinstance(error, NotFound):
                     breaker.watch(error)
@@ -191,22 +192,25 @@ class _Steps:
     def __init__(self, world: World, operations: Iterable[str]) -> None:
         self._world = world
         self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in operations)
-        self._pacers = {op: _Pacer(rate) for op, rate in world.rates.items()}
+        self._pacers = {op: Pacer(rate) for op, rate in world.rates.items()}
+        self._rates = [world.rates.get(op, math.inf) for op in operations]
         self._lock = threading.Lock()
-        self.waiting = 0.0
-        self.working = 0.0
+        self._load = Load()
 
-    def workers(self, operations: Sequence[str]) -> int:
-        """How many threads the calls need: enough to fill the time that one waits, and the rates that are allowed.
+    def attempt(self, sequence: Sequence[Step], scope: dict[str, Any]) -> BaseException | None:
+        """Perform the steps of one thing; what stopped it."""
+        try:
+            for step in sequence:
+                if self._world.stop.is_set():
+                    return Interrupted("stopped before its steps were done")
+                self.perform(step, scope)
+        except BaseException as error:  # noqa: BLE001  it is raised where the run is told of
+            return error
+        return None
 
-        On a near endpoint that is one: there a thread only takes the interpreter from the others.
-        """
-        if self.waiting < NEAR:
-            return 1
-        filling = (self.waiting + self.working) / max(self.working, 1e-4)
-        rates = [self._world.rates.get(op, math.inf) for op in operations]
-        allowed = sum(rates) * (self.waiting + self.working) * 1.5
-        return math.ceil(min(MOST_WORKERS, filling, allowed))
+    def workers(self) -> int:
+        """How many threads its calls need."""
+        return self._load.workers(self._rates)
 
     def perform(self, step: Step, scope: dict[str, Any]) -> None:
         """Do it, once for each item; the answer goes into the scope under the step's name.
@@ -291,118 +295,12 @@ class _Steps:
                 answer = self._world.call(op, once=True, **params)
             except Throttled:
                 with self._lock:
-                    self._pacers.setdefault(op, _Pacer(10.0)).slower()
+                    self._pacers.setdefault(op, Pacer(10.0)).slower()
                 if self._world.stop.is_set():
                     raise
                 continue
-            self._measured(clock.monotonic() - started, clock.busy() - busy)
+            self._load.measured(clock.monotonic() - started, clock.busy() - busy)
             return answer
-
-    def _measured(self, wall: float, working: float) -> None:
-        """Slow to rise, quick to fall: the first call of a client takes long, and says nothing of the endpoint."""
-        waiting = wall - working
-        self.working += (working - self.working) * (0.05 if self.working else 1.0)
-        self.waiting += (waiting - self.waiting) * (0.1 if waiting > self.waiting else 0.5)
-
-
-class _Pacer:
-    """Spaces the calls of one operation, `rate` slots a second; refusals make it slower, quiet faster."""
-
-    def __init__(self, rate: float) -> None:
-        self._lock = threading.Lock()
-        self._most = self._rate = rate * 0.995
-        self._next = 0.0
-        self._slowed = 0.0
-
-    def delay(self) -> float:
-        """Take the next slot; the seconds until it comes."""
-        with self._lock:
-            now = clock.monotonic()
-            if self._rate < self._most and now - self._slowed > 3:
-                self._rate = min(self._most, self._rate * 1.04)
-                self._slowed = now - 2
-            slot = max(self._next, now)
-            self._next = slot + 1 / self._rate
-            return slot - now
-
-    def slower(self) -> None:
-        """A throttle: everyone was too fast for the last moment; one step down for all refusals of one round trip."""
-        with self._lock:
-            now = clock.monotonic()
-            if now - self._slowed > 0.6:
-                self._rate = max(0.5, self._rate * 0.8)
-                self._slowed = now
-            self._next = max(self._next, now + 1 / self._rate)
-
-
-class _Workers:
-    """Threads that take things from one queue; as many as the measured latency and the allowed rates need.
-
-    On a fast endpoint that is none: a thread that waits for nothing only takes the interpreter from the others, so the
-    caller's own thread does the work.
-    """
-
-    def __init__(
-        self, steps: _Steps, sequence: Sequence[Step], operations: Iterable[str], stop: threading.Event
-    ) -> None:
-        self._steps = steps
-        self._sequence = sequence
-        self._stop = stop
-        self._operations = tuple(operations)
-        self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._settled: queue.SimpleQueue[tuple[dict[str, Any], BaseException | None]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._waiting.get_nowait()
-        for _thread in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def carry_out(self, scopes: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Error | None]]:
-        """Each thing's steps; things come back as they settle, each with what stopped it."""
-        left = iter(scopes)
-        while self._wanted() <= 1 and not self._threads:
-            scope = next(left, None)
-            if scope is None:
-                return
-            yield scope, _raised(self._attempt(scope))
-        handed_out = list(left)
-        for scope in handed_out:
-            self._waiting.put(scope)
-        for _ in handed_out:
-            self._grow()
-            scope, error = self._settled.get()
-            yield scope, _raised(error)
-
-    def _wanted(self) -> int:
-        return self._steps.workers(self._operations)
-
-    def _grow(self) -> None:
-        while len(self._threads) < self._wanted():
-            thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _work(self) -> None:
-        while (scope := self._waiting.get()) is not None:
-            self._settled.put((scope, self._attempt(scope)))
-
-    def _attempt(self, scope: dict[str, Any]) -> BaseException | None:
-        try:
-            for step in self._sequence:
-                if self._stop.is_set():
-                    return Interrupted("stopped before its steps were done")
-                self._steps.perform(step, scope)
-        except BaseException as error:  # noqa: BLE001  it is raised on the caller's thread
-            return error
-        return None
 
 
 def _raised(error: BaseException | None) -> Error | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from iotctl import clock, engine
+from iotctl import clock, engine, pace
 from iotctl.errors import (
     Auth,
     Conflict,
@@ -112,7 +112,7 @@ def test_things_go_in_parallel() -> None:
         return {}
 
     assert 60 == len(_run(_plan(Step("iot:A", _NAME), things=60), _Account(answer), rates={"iot:A": 1000.0}))
-    assert 2 <= most <= engine.MOST_WORKERS
+    assert 2 <= most <= pace.MOST_WORKERS
 
 
 def test_a_quick_account_needs_no_threads() -> None:
@@ -153,7 +153,7 @@ def test_a_failing_thing_stops_only_itself(error: Error, state: str) -> None:
 )
 def test_retries(monkeypatch: pytest.MonkeyPatch, error: Error, times: int, state: str, calls: int) -> None:
     """What is temporary is tried five times, a throttle as often as it takes, a refusal once."""
-    monkeypatch.setattr(engine._Pacer, "slower", lambda _: None)
+    monkeypatch.setattr(pace.Pacer, "slower", lambda _: None)
     account = _fails(error, times)
     outcomes = _run(_plan(Step("iot:A", _NAME), things=1), account)
     assert (state, calls) == (outcomes["t0"].state, len(account.calls))
@@ -169,7 +169,7 @@ def test_what_was_just_created_may_not_be_seen_yet(times: int, state: str, calls
 
 def test_a_throttle_slows_its_operation_down() -> None:
     """Refusals of one moment are one step down; the next slot comes later."""
-    pacer = engine._Pacer(10.0)
+    pacer = pace.Pacer(10.0)
     before = pacer._rate
     pacer.slower()
     pacer.slower()

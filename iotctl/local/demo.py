@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files
@@ -21,7 +22,6 @@ from iotctl.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 FLEET: Final = "fleet.csv"
 _MOST_LINES: Final = 10
@@ -221,9 +221,11 @@ def _converging(stage: _Stage) -> Iterator[Line]:
 
 
 def _next(stage: _Stage) -> Iterator[Line]:
-    yield _line("")
+    found = shutil.which("iotctl") is not None
     for text in (
+        "",
         "The platform goes on running. To look around with any AWS tool:",
+        *(() if found else (f'  export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',)),
         f"  {stage.exports}",
         '  eval "$(iotctl local env)"',
         "  aws iot list-thing-groups",

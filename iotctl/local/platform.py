@@ -26,6 +26,7 @@ from iotctl.local.gateway.mqtt import listener as mqtt
 from iotctl.local.gateway.mqtt.broker import Broker
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
 from iotctl.local.gateway.trust import TrustDirectory
+from iotctl.local.scheduler import Scheduler
 from iotctl.local.services import (
     OPERATIONS,
     account,
@@ -34,6 +35,7 @@ from iotctl.local.services import (
     certificates,
     events,
     group_members,
+    jobs,
     policies,
     policy_attachments,
     principals,
@@ -44,6 +46,7 @@ from iotctl.local.services import (
     things,
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
+from iotctl.local.services.jobs import rolling
 from iotctl.local.services.s3 import buckets, content, listing, objects, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
@@ -65,6 +68,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     certificates,
     events,
     group_members,
+    jobs,
     listing,
     objects,
     policies,
@@ -132,6 +136,7 @@ class _Running:
         who = self._authorizer
         self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
         self._exchange = Exchange(self._store, self._broker, self._hear)
+        self._scheduler = Scheduler(self._store, rolling.next_due, rolling.run_due)
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
         self.stopping = asyncio.Event()
@@ -147,12 +152,14 @@ class _Running:
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
         presigned.served_at(self._store, f"http://{HOST}:{chosen['http']}")
-        content.sweep(self._store)
+        content.prepare(self._store)
 
         operations = {**OPERATIONS, **data_plane.operations(self._broker)}
         http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker)
         self._parts.push_async_callback(http.stop)
         self._exchange.start()
+        self._scheduler.start()
+        self._parts.callback(self._scheduler.stop)
         self._broker.start()
         self._parts.callback(self._broker.stop)
         server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
@@ -188,8 +195,11 @@ class _Running:
         )
 
     def _hear(self, event: Event) -> None:
-        """Let who is connected, and what they may do, follow a change of the registry."""
+        """Let the timer, who is connected, and what they may do follow a change."""
         kind, name = event.topic.split("/", 2)[1:]
+        if kind == "due":
+            self._scheduler.look()
+            return
         content = json.loads(event.payload)
         if kind == "certificate":
             certificate = ssl.PEM_cert_to_DER_cert(content["certificatePem"])

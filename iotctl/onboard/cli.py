@@ -212,16 +212,16 @@ def _plan(context: Context, rows: Fleet, directory: Path, policy: str, key_type:
 
 def _read(file: str, policy: str, delimiter: str, renamed: list[str] | None) -> Fleet:
     from iotctl import pki
-    from iotctl.onboard import fleet, observe
+    from iotctl.onboard import fleet, observe, row
 
     given = "\t" if delimiter.upper() == "TAB" else delimiter
     if len(given) != 1:
         raise Usage(f"--delimiter takes one character, not {delimiter!r}")
     pairs = [pair.partition("=") for pair in renamed or []]
     if bad := next((pair for pair in pairs if not (pair[0] and pair[2])), None):
-        raise Usage(f"--map takes THEIRS=OURS, not {''.join(bad)!r}", hint=f"--map serial={fleet.THING_NAME}")
+        raise Usage(f"--map takes THEIRS=OURS, not {''.join(bad)!r}", hint=f"--map serial={row.THING_NAME}")
     mapping = {theirs: ours for theirs, _, ours in pairs}
-    return fleet.read(file, fleet.Reading(policy, observe.policy_name, pki.check_csr, given, mapping))
+    return fleet.read(file, row.Reading(policy, observe.policy_name, pki.check_csr, given, mapping))
 
 
 def _check_key_type(key_type: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from iotctl import pki
 from iotctl.errors import BadInput, Usage
-from iotctl.onboard import fleet, observe
+from iotctl.onboard import fleet, observe, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Ran
 
-_READING = fleet.Reading("thing", observe.policy_name, pki.check_csr)
+_READING = row.Reading("thing", observe.policy_name, pki.check_csr)
 _HEAD = "thing_name,thing_type,thing_groups,billing_group,policy,attr:site,shadow:a.b\n"
 
 
@@ -37,7 +37,7 @@ def read(tmp_path: Path) -> Callable[..., fleet.Fleet]:
     def read(content: str | bytes, **changes: Any) -> fleet.Fleet:
         path = tmp_path / "fleet.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        reading = fleet.Reading(_READING.policy, _READING.policy_name, _READING.check_csr, **changes)
+        reading = row.Reading(_READING.policy, _READING.policy_name, _READING.check_csr, **changes)
         return fleet.read(str(path), reading)
 
     return read
@@ -366,8 +366,8 @@ def test_a_large_file_takes_little_memory(tmp_path: Path, rows: int) -> None:
         stream.write("thing_name,thing_type,thing_groups,attr:site,shadow:on\n")
         stream.writelines(f"line-{n % 7}-press-{n:07d},press,oslo,hall-{n % 9},true\n" for n in range(rows))
     load = (
-        "import sys; from iotctl import pki; from iotctl.onboard import fleet, observe\n"
-        "reading = fleet.Reading('thing', observe.policy_name, pki.check_csr)\n"
+        "import sys; from iotctl import pki; from iotctl.onboard import fleet, observe, row\n"
+        "reading = row.Reading('thing', observe.policy_name, pki.check_csr)\n"
     )
     run = "found = fleet.read(sys.argv[1], reading)\nassert len(found) == int(sys.argv[2]) == sum(1 for _ in found)"
     grown = _peak(load + run, str(path), str(rows)) - _peak(load)

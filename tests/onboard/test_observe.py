@@ -11,7 +11,7 @@ import pytest
 from iotctl import bundle, pki, templates
 from iotctl.engine import World
 from iotctl.errors import BadInput, Conflict, NotFound
-from iotctl.onboard import fleet, observe
+from iotctl.onboard import fleet, observe, row
 from iotctl.target import Platform, Target
 
 _VALUES = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
@@ -40,7 +40,7 @@ class _Account:
 def _fleet(directory: Path, content: str, policy: str = "thing") -> fleet.Fleet:
     path = directory / "fleet.csv"
     path.write_text(content)
-    return fleet.read(str(path), fleet.Reading(policy, observe.policy_name, pki.check_csr))
+    return fleet.read(str(path), row.Reading(policy, observe.policy_name, pki.check_csr))
 
 
 def test_what_is_missing_is_made_and_what_is_there_is_not(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from iotctl import pki
 from iotctl.account.needs import OPERATIONS
 from iotctl.aws import service_model
-from iotctl.onboard import fleet, observe
+from iotctl.onboard import fleet, observe, row
 from iotctl.onboard import plan as planning
 from iotctl.plan import Plan, resolve
 from iotctl.semantics import permissions
@@ -35,7 +35,7 @@ def rows(tmp_path: Path) -> fleet.Fleet:
 
 def _read(directory: Path, content: str) -> fleet.Fleet:
     (directory / "fleet.csv").write_text(content)
-    return fleet.read(str(directory / "fleet.csv"), fleet.Reading("thing", observe.policy_name, pki.check_csr))
+    return fleet.read(str(directory / "fleet.csv"), row.Reading("thing", observe.policy_name, pki.check_csr))
 
 
 def _place(**changes: Any) -> planning.Place:

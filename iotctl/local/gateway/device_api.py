@@ -6,6 +6,7 @@ the thing here: HTTP names neither.
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
     from iotctl.local.gateway.authorizer import PolicyAuthorizer
 
-SERVICE: Final = "iotdata"
-"""What the requests of devices are taken to be signed for."""
+_JOBS_PATH: Final = re.compile(r"/things/[^/]+/jobs(?:/.*)?")
+
+
+def service(path: str) -> str:
+    """What a device's request for a path is taken to be signed for."""
+    return "iot-jobs-data" if _JOBS_PATH.fullmatch(path) else "iotdata"
 
 
 def _shadow(parameters: Mapping[str, Any]) -> str:
@@ -29,6 +34,10 @@ def _shadow(parameters: Mapping[str, Any]) -> str:
 
 def _topic(parameters: Mapping[str, Any]) -> str:
     return f"topic/{parameters['topic']}"
+
+
+def _thing(parameters: Mapping[str, Any]) -> str:
+    return f"thing/{parameters['thingName']}"
 
 
 def _client(parameters: Mapping[str, Any]) -> str:
@@ -43,6 +52,10 @@ _RESOURCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "GetRetainedMessage": _topic,
     "ListRetainedMessages": lambda _: "*",
     "DeleteConnection": _client,
+    "GetPendingJobExecutions": _thing,
+    "StartNextPendingJobExecution": _thing,
+    "DescribeJobExecution": _thing,
+    "UpdateJobExecution": _thing,
 }
 
 

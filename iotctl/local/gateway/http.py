@@ -19,10 +19,9 @@ from aiohttp import web
 
 from iotctl import clock
 from iotctl.aws import service_model
-from iotctl.local.gateway import answers, websocket
+from iotctl.local.gateway import answers, device_api, websocket
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
-from iotctl.local.gateway.device_api import SERVICE
 from iotctl.local.gateway.s3 import gateway as s3
 from iotctl.local.services import OPERATIONS, AwsError
 from iotctl.local.services.signature import Refusal
@@ -128,7 +127,7 @@ class HttpGateway:
     async def _respond(self, request: web.BaseRequest, request_id: str) -> tuple[str, web.StreamResponse]:
         caller = _caller(request.headers.get("Authorization", ""), request.raw_path.partition("?")[2])
         host = request.headers.get("Host", "").partition(":")[0]
-        if (caller.service == s3.SERVICE) if caller else self._s3.is_host(host):
+        if self._s3.is_meant(caller.service if caller else "", host, request.raw_path):
             return await self._s3.answer(s3.Exchange(request, request_id, host), lambda: self._admit(request, caller))
         operation, answer = await self._answer(request, request_id, caller)
         return operation, _response(answer, request_id)
@@ -166,7 +165,7 @@ class HttpGateway:
         try:
             self._local(request)
             device = self._devices.client(request.transport) if self._devices is not None and caller is None else None
-            service = SERVICE if device is not None else self._own(caller, dialect).service
+            service = device_api.service(path) if device is not None else self._own(caller, dialect).service
             body = await request.read()
         except AwsError as error:
             return "", answers.error(dialect, 403, error.code, error.message, request_id)

@@ -34,6 +34,8 @@ SERVICES: Final = {
 }
 """The services of the rest-json protocol, by the name that a request is signed for."""
 
+_UNDECLARED: Final = {"UnknownOperationException": 404, "ForbiddenException": 403}
+"""The statuses of errors that a service answers with and its model does not have."""
 _REFUSALS: Final = ("InvalidRequestException", "ValidationException", "BadRequestException")
 
 
@@ -99,7 +101,7 @@ class Api:
 
     def status(self, code: str) -> int:
         """The HTTP status of an error."""
-        return _statuses(self.service).get(code, 404 if code == "UnknownOperationException" else 400)
+        return _statuses(self.service).get(code, _UNDECLARED.get(code, 400))
 
 
 class Call:

@@ -154,8 +154,8 @@ class Body:
                 break
             name, _, value = line.decode("latin-1").partition(":")
             self._trailers[name.strip().lower()] = value.strip()
-        while await _read(stream, BLOCK):
-            pass
+        if await _read(stream, 1):
+            raise _incomplete()
 
 
 async def _plain(stream: StreamReader) -> AsyncIterator[bytes]:

@@ -34,7 +34,7 @@ SERVICE: Final = "s3"
 
 _LARGEST_DOCUMENT: Final = 4 * 1024 * 1024
 _SIGNED_AS_SUCH: Final = frozenset({"x-amz-content-sha256"})
-_VERSION_2: Final = re.compile(r"(^|&)AWSAccessKeyId=")
+_VERSION_2: Final = re.compile(r"[?&]AWSAccessKeyId=")
 _SENT: Final = 256 * 1024
 _STATUS: Final = {
     "NotModified": 304,
@@ -89,6 +89,17 @@ class S3Gateway:
         self._operations = operations
         self._secret_for = secret_for
 
+    def is_meant(self, service: str, host: str, raw_path: str) -> bool:
+        """Whether a request is one of S3.
+
+        Args:
+            service: what it is signed for; empty: for nothing.
+            host: the Host header, without its port.
+            raw_path: as it was sent; a URL that is signed the old way names no service.
+
+        """
+        return service == SERVICE if service else self.is_host(host) or _is_version_2(raw_path)
+
     def is_host(self, host: str) -> bool:
         """Whether a host name, without its port, is one of AWS's for S3 in this platform's region."""
         return host.endswith(".amazonaws.com") and names.host_bucket(host, self._store.region) is not None
@@ -103,11 +114,17 @@ class S3Gateway:
         """
         known: list[str] = []
         try:
+            if _is_version_2(asked.request.raw_path):
+                message = "The authorization mechanism you have provided is not supported. Use AWS4-HMAC-SHA256."
+                raise AwsError("InvalidRequest", message)
             allow()
             self._check_signature(asked.request)
-            response = await self._carry_out(asked, known)
+            response: web.StreamResponse = await self._carry_out(asked, known)
         except AwsError as error:
             response = _refusal(asked, error)
+            if not asked.request.content.is_eof():
+                # The rest of the body may come or, after `Expect: 100-continue`, never: no request can follow it.
+                response.force_close()
         return "".join(known), response
 
     def _check_signature(self, request: web.BaseRequest) -> None:
@@ -115,9 +132,6 @@ class S3Gateway:
         path, _, query = request.raw_path.partition("?")
         if "Authorization" in request.headers:
             return
-        if _VERSION_2.search(query):
-            message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
-            raise AwsError("InvalidRequest", message)
         payload = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
         now = clock.now()
         found = verify(
@@ -254,9 +268,9 @@ async def _send(request: web.BaseRequest, body: Slice, status: int, headers: dic
     response.content_length = body.length
     with body.path.open("rb", buffering=0) as file:
         file.seek(body.start)
-        await response.prepare(request)
         left = body.length
         try:
+            await response.prepare(request)
             while left and (data := await asyncio.to_thread(file.read, min(left, _SENT))):
                 left -= len(data)
                 await response.write(data)
@@ -296,6 +310,10 @@ def _refusal(asked: Exchange, error: AwsError) -> web.Response:
 
 def _identity(asked: Exchange) -> dict[str, str]:
     return {"x-amz-request-id": asked.request_id, "x-amz-id-2": asked.request_id, "Server": "AmazonS3"}
+
+
+def _is_version_2(raw_path: str) -> bool:
+    return bool(_VERSION_2.search(raw_path))
 
 
 def _stored_encoding(value: str) -> str:

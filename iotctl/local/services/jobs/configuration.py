@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import invalid
-from iotctl.local.services.jobs.document import MOST_PLACEHOLDERS, fetched, object_of, placeholders
+from iotctl.local.services.jobs.document import LARGEST, MOST_PLACEHOLDERS, fetched, object_of, placeholders
 from iotctl.semantics import rollout, schedule
 from iotctl.semantics.rollout import RolloutError
 from iotctl.semantics.schedule import ScheduleError
@@ -35,7 +35,6 @@ KEPT: Final = (
 """The members that jobs and templates share, beside the document."""
 
 _MOST_PACKAGES: Final = 25
-_LARGEST: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,8 @@ def check_document(document: str, configuration: Mapping[str, Any]) -> None:
         AwsError: InvalidRequestException.
 
     """
-    if len(document) > _LARGEST:
-        raise invalid(f"The job document cannot be larger than {_LARGEST} bytes")
+    if len(document.encode()) > LARGEST:
+        raise invalid(f"The job document cannot be larger than {LARGEST} bytes")
     try:
         content = json.loads(document)
     except ValueError as error:

@@ -164,9 +164,7 @@ def update_job(store: Store, jobId: str, namespaceId: str | None = None, **given
     changed = {**job.configuration, **given}
     configuration.check(changed)
     configuration.check_document(job.document, changed)
-    store.execute(
-        "UPDATE job SET configuration = ?, updated = ? WHERE id = ?", json.dumps(changed), store.now(), jobId
-    )
+    store.execute("UPDATE job SET configuration = ?, updated = ? WHERE id = ?", json.dumps(changed), store.now(), jobId)
     if tables.waiting(store, jobId):
         rolling.advance(store, jobId)
 
@@ -194,9 +192,7 @@ def delete_job(store: Store, jobId: str, force: bool = False, namespaceId: str |
     deletions = store.row("SELECT count(*) AS jobs FROM job WHERE status = 'DELETION_IN_PROGRESS'")
     if deletions and deletions["jobs"] >= _MOST_DELETIONS:
         raise AwsError("LimitExceededException", f"No more than {_MOST_DELETIONS} jobs can be deleted at the same time")
-    store.execute(
-        "UPDATE job SET status = 'DELETION_IN_PROGRESS', updated = ? WHERE id = ?", store.now(), jobId
-    )
+    store.execute("UPDATE job SET status = 'DELETION_IN_PROGRESS', updated = ? WHERE id = ?", store.now(), jobId)
     store.execute("DELETE FROM job_waiting WHERE job_id = ?", jobId)
     notices.job_event(store, tables.known(store, jobId), "deletion_in_progress", "DELETION_IN_PROGRESS")
     tables.wake(store, jobId, store.now())

@@ -25,7 +25,7 @@ FROM job_execution WHERE job_id = ? GROUP BY outcome
 
 
 def queue(store: Store, job: Job, thing_name: str) -> None:
-    """Queue a job on a thing: its first execution, or the next one where one has ended; nothing while one is pending."""
+    """Queue a job on a thing: its first execution, or the next where one has ended; nothing while one is pending."""
     before = tables.execution(store, thing_name, job.id)
     if before is None or before.status in TERMINAL:
         with notices.telling(store, thing_name, job.namespace):
@@ -156,8 +156,8 @@ def _insert(
     """A queued execution in place of the one before, with the next number."""
     now = store.now()
     store.execute(
-        "INSERT OR REPLACE INTO job_execution (job_id, thing_name, namespace, status, execution_number, version, queued,"
-        " updated, details, retries, last_failure) VALUES (?, ?, ?, 'QUEUED', ?, 1, ?, ?, '{}', ?, ?)",
+        "INSERT OR REPLACE INTO job_execution (job_id, thing_name, namespace, status, execution_number, version,"
+        " queued, updated, details, retries, last_failure) VALUES (?, ?, ?, 'QUEUED', ?, 1, ?, ?, '{}', ?, ?)",
         job.id,
         thing_name,
         job.namespace,

@@ -86,7 +86,7 @@ def described(store: Store, execution: Execution, *, document: bool) -> dict[str
 
 
 def job_event(store: Store, job: Job, operation: str, status: str) -> None:
-    """Publish an event of a job if they are switched on: completed, canceled, deleted, cancellation_in_progress, …"""
+    """Publish an event of a job if they are switched on: completed, canceled, deleted, cancellation_in_progress."""
     if not events.enabled(store, "JOB"):
         return
     facts: dict[str, Any] = {
@@ -103,7 +103,9 @@ def job_event(store: Store, job: Job, operation: str, status: str) -> None:
     }
     if operation == "completed":
         facts["jobProcessDetails"] = counts(store, job.id)
-    store.publish(topics.job_event(job.id, operation), {key: value for key, value in facts.items() if value is not None})
+    store.publish(
+        topics.job_event(job.id, operation), {key: value for key, value in facts.items() if value is not None}
+    )
 
 
 def execution_event(store: Store, execution: Execution, operation: str) -> None:

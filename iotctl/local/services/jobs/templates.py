@@ -30,9 +30,7 @@ def create_job_template(
 ) -> dict[str, Any]:
     """Create a template of a job, or of its own document and configuration."""
     if _find(store, jobTemplateId):
-        raise AwsError(
-            "ConflictException", f"Job template {jobTemplateId} already exists", resourceId=jobTemplateId
-        )
+        raise AwsError("ConflictException", f"Job template {jobTemplateId} already exists", resourceId=jobTemplateId)
     windows = {"schedulingConfig": {"maintenanceWindows": maintenanceWindows}} if maintenanceWindows else {}
     made = draft(store, {**given, **windows}, _of_job(store, jobArn) if jobArn else None)
     kept = {key: value for key, value in made.configuration.items() if key != "description"}
@@ -58,9 +56,7 @@ def describe_job_template(store: Store, jobTemplateId: str) -> dict[str, Any]:
 
 
 @operation("iot:ListJobTemplates")
-def list_job_templates(
-    store: Store, maxResults: int | None = None, nextToken: str | None = None
-) -> dict[str, Any]:
+def list_job_templates(store: Store, maxResults: int | None = None, nextToken: str | None = None) -> dict[str, Any]:
     """Templates by their id."""
     rows, token = page(store, "SELECT * FROM job_template", [], by=("id",), size=maxResults, token=nextToken)
     return {"jobTemplates": [_summary(store, row) for row in rows], "nextToken": token}

@@ -99,9 +99,7 @@ def cancel_job_execution(
         message = f"The version of the job execution is {found.version}, not {expectedVersion}"
         raise AwsError("VersionConflictException", message)
     if found.status in TERMINAL or (found.status == "IN_PROGRESS" and not force):
-        raise AwsError(
-            "InvalidStateTransitionException", f"The job execution is {found.status} and cannot be canceled"
-        )
+        raise AwsError("InvalidStateTransitionException", f"The job execution is {found.status} and cannot be canceled")
     problem = bad_details(statusDetails or {})
     if problem:
         raise invalid(problem)

@@ -1,6 +1,6 @@
 """What objects and parts hold: files below `<state>/s3/`, written once, durable before a row names them.
 
-An upload that ends early leaves nothing: its file is removed at once, or by `sweep` after a crash.
+An upload that ends early leaves nothing: its file is removed at once, or by `prepare` after a crash.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Writing:
         self._sums = {algorithm: checksums.new(algorithm) for algorithm in algorithms}
         self._md5 = md5(usedforsecurity=False)
         self.size = 0
-        self._directory = files.private_directory(directory(store))
+        self._directory = directory(store)
         self._name = secrets.token_hex(16)
         self._file = open(self._directory / self._name, "xb", opener=_private)  # noqa: SIM115  closed by `finish` or `discard`; only this one takes an opener
 
@@ -177,12 +177,12 @@ def settle(store: Store, content: Content) -> None:
         path(store, content.file).unlink(missing_ok=True)
 
 
-def sweep(store: Store) -> None:
-    """Remove what a crash left: files that no row names."""
-    with contextlib.suppress(FileNotFoundError):
-        for file in list(directory(store).iterdir()):
-            if not _is_named(store, file.name):
-                file.unlink()
+def prepare(store: Store) -> None:
+    """Make the directory, and remove from it what a crash left: files that no row names."""
+    for file in list(files.private_directory(directory(store)).iterdir()):
+        if not _is_named(store, file.name):
+            file.unlink()
+    files.sync_directory(store.directory)
 
 
 @contextlib.contextmanager

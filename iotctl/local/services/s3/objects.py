@@ -1,10 +1,9 @@
-"""Objects: put, read, deleted, copied."""
+"""Objects: put, read, deleted."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from iotctl.local.services import AwsError, operation
 from iotctl.local.services.s3 import buckets, checksums, conditions, content, names
@@ -117,7 +116,7 @@ def get_object(
         instead: ResponseContentType and the like: what to say in place of what the object has.
 
     """
-    _only_version(VersionId)
+    check_version(VersionId)
     row = find(store, Bucket, Key)
     conditions.check_read(
         row["etag"],
@@ -179,7 +178,7 @@ def head_object(
 @operation("s3:DeleteObject")
 def delete_object(store: Store, *, Bucket: str, Key: str, VersionId: str | None = None) -> None:
     """Delete an object; one that is not there is deleted too."""
-    _only_version(VersionId)
+    check_version(VersionId)
     buckets.check(store, Bucket)
     _delete(store, Bucket, Key)
 
@@ -195,67 +194,12 @@ def delete_objects(store: Store, *, Bucket: str, Delete: dict[str, Any]) -> dict
     errors: list[dict[str, Any]] = []
     for one in asked:
         try:
-            _only_version(one.get("VersionId"))
+            check_version(one.get("VersionId"))
             _delete(store, Bucket, one["Key"])
             deleted.append({"Key": one["Key"]})
         except AwsError as error:
             errors.append({"Key": one["Key"], "Code": error.code, "Message": error.message})
     return {"Deleted": [] if Delete.get("Quiet") else deleted, "Errors": errors}
-
-
-@source("s3:CopyObject")
-def _before_copy(
-    store: Store,
-    *,
-    Bucket: str,
-    Key: str,
-    CopySource: str,
-    MetadataDirective: str = "COPY",
-    ChecksumAlgorithm: str | None = None,
-    IfMatch: str | None = None,
-    IfNoneMatch: str | None = None,
-    **described: Any,  # noqa: ANN401  texts, and Metadata
-) -> Source:
-    check(store, Bucket, Key, IfMatch, IfNoneMatch)
-    check_description(described)
-    row = copy_source(store, CopySource)
-    if MetadataDirective not in {"COPY", "REPLACE"}:
-        raise AwsError("InvalidArgument", "Unknown metadata directive.")
-    if (row["bucket"], row["key"], MetadataDirective) == (Bucket, Key, "COPY"):
-        message = "This copy request is illegal because it is trying to copy an object to itself without changing it."
-        raise AwsError("InvalidRequest", message)
-    wanted = (ChecksumAlgorithm,) if ChecksumAlgorithm else tuple(content.decoded(row["checksums"]))
-    return Source((Slice(content.path(store, row["file"]), 0, row["size"]),), wanted)
-
-
-@operation("s3:CopyObject")
-def copy_object(
-    store: Store,
-    *,
-    Bucket: str,
-    Key: str,
-    Body: Content,
-    CopySource: str,
-    MetadataDirective: str = "COPY",
-    ChecksumAlgorithm: str | None = None,  # noqa: ARG001  heeded before the copy was made
-    IfMatch: str | None = None,
-    IfNoneMatch: str | None = None,
-    **described: Any,  # noqa: ANN401  texts, and Metadata
-) -> dict[str, Any]:
-    """Make a copy of an object the object of a key; a copy of a multipart object is one of a single part."""
-    check(store, Bucket, Key, IfMatch, IfNoneMatch, during=True)
-    if MetadataDirective == "COPY":
-        described = content.decoded(copy_source(store, CopySource)["description"])
-    kind = checksums.FULL_OBJECT if Body.checksums else ""
-    modified = keep(store, Bucket, Key, Body, Body.md5, described, Body.checksums, kind)
-    return {
-        "CopyObjectResult": {
-            "ETag": f'"{Body.md5}"',
-            "LastModified": modified,
-            "ChecksumType": kind or None,
-            **checksums.members(Body.checksums),
-        }
-    }
 
 
 def find(store: Store, bucket: str, key: str) -> sqlite3.Row:
@@ -270,21 +214,6 @@ def find(store: Store, bucket: str, key: str) -> sqlite3.Row:
         buckets.check(store, bucket)
         raise AwsError("NoSuchKey", "The specified key does not exist.", Key=key)
     return row
-
-
-def copy_source(store: Store, value: str) -> sqlite3.Row:
-    """The row of the object that an x-amz-copy-source header names: `bucket/key`, percent-encoded.
-
-    Raises:
-        AwsError: InvalidArgument, NoSuchBucket, NoSuchKey.
-
-    """
-    place, _, version = value.partition("?versionId=")
-    _only_version(version or None)
-    bucket, _, key = unquote(place).removeprefix("/").partition("/")
-    if not bucket or not key:
-        raise AwsError("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-    return find(store, bucket, key)
 
 
 def check(
@@ -327,6 +256,17 @@ def check_description(described: dict[str, Any]) -> None:
         raise AwsError("MetadataTooLarge", message, Size=str(size), MaxSizeAllowed=str(_METADATA))
 
 
+def check_version(version: str | None) -> None:
+    """Refuse to name a version: no bucket here has any.
+
+    Raises:
+        AwsError: InvalidArgument.
+
+    """
+    if version not in {None, "null"}:
+        raise AwsError("InvalidArgument", "Invalid version id specified: buckets of this platform have no versions")
+
+
 def keep(
     store: Store,
     bucket: str,
@@ -360,8 +300,3 @@ def _delete(store: Store, bucket: str, key: str) -> None:
 
 def _checksums(row: sqlite3.Row) -> dict[str, Any]:
     return {"ChecksumType": row["checksum_type"], **checksums.members(content.decoded(row["checksums"]))}
-
-
-def _only_version(version: str | None) -> None:
-    if version not in {None, "null"}:
-        raise AwsError("InvalidArgument", "Invalid version id specified: buckets of this platform have no versions")

@@ -1,4 +1,4 @@
-"""Multipart uploads: begun, filled part by part, completed or aborted."""
+"""Multipart uploads: begun, completed, aborted, listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, operation
-from iotctl.local.services.s3 import buckets, checksums, conditions, content, names, objects
+from iotctl.local.services.s3 import buckets, checksums, content, names, objects
 from iotctl.local.services.s3.content import Content, Slice, Source, source
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ CREATE INDEX IF NOT EXISTS s3_part_file ON s3_part (file)
 """
 
 SMALLEST_PART: Final = 5 * 1024 * 1024
-_MOST_PARTS: Final = 10_000
 _PAGE: Final = 1000
 _ONLY_WHOLE: Final = frozenset({"CRC64NVME"})
 _ONLY_COMPOSITE: Final = frozenset({"SHA1", "SHA256", "SHA512", "MD5"})
@@ -73,66 +72,6 @@ def create_multipart_upload(
     }
 
 
-@source("s3:UploadPart")
-def _before_part(store: Store, *, Bucket: str, Key: str, UploadId: str, PartNumber: int) -> Source:
-    _check_part(PartNumber)
-    _find(store, Bucket, Key, UploadId)
-    return Source()
-
-
-@operation("s3:UploadPart")
-def upload_part(
-    store: Store, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: Content
-) -> dict[str, Any]:
-    """Keep a part of an upload, in place of an earlier one of its number."""
-    upload = _find(store, Bucket, Key, UploadId)
-    given = next(iter(Body.checksums), "null")
-    expected = upload["checksum_algorithm"]
-    if expected and given != expected and (given != "null" or upload["checksum_type"] == checksums.COMPOSITE):
-        message = f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
-        raise AwsError("InvalidRequest", f"{message}actual checksum Type: {given.lower()}")
-    _keep(store, UploadId, PartNumber, Body)
-    return {"ETag": f'"{Body.md5}"', **checksums.members(Body.checksums)}
-
-
-@source("s3:UploadPartCopy")
-def _before_part_copy(
-    store: Store,
-    *,
-    Bucket: str,
-    Key: str,
-    UploadId: str,
-    PartNumber: int,
-    CopySource: str,
-    CopySourceRange: str | None = None,
-) -> Source:
-    _check_part(PartNumber)
-    upload = _find(store, Bucket, Key, UploadId)
-    row = objects.copy_source(store, CopySource)
-    start, length = conditions.span(CopySourceRange, row["size"]) or (0, row["size"])
-    wanted = (upload["checksum_algorithm"],) if upload["checksum_algorithm"] else ()
-    return Source((Slice(content.path(store, row["file"]), start, length),), wanted)
-
-
-@operation("s3:UploadPartCopy")
-def upload_part_copy(
-    store: Store,
-    *,
-    Bucket: str,
-    Key: str,
-    UploadId: str,
-    PartNumber: int,
-    Body: Content,
-    CopySource: str,  # noqa: ARG001  heeded before the copy was made
-    CopySourceRange: str | None = None,  # noqa: ARG001  heeded before the copy was made
-) -> dict[str, Any]:
-    """Keep a part that is a copy of an object, or of some of its bytes."""
-    _find(store, Bucket, Key, UploadId)
-    modified = _keep(store, UploadId, PartNumber, Body)
-    sums = checksums.members(Body.checksums)
-    return {"CopyPartResult": {"ETag": f'"{Body.md5}"', "LastModified": modified, **sums}}
-
-
 @source("s3:CompleteMultipartUpload")
 def _before_complete(
     store: Store,
@@ -149,7 +88,7 @@ def _before_complete(
 ) -> Source:
     if _completed(store, Bucket, Key, UploadId):
         return Source(())
-    upload = _find(store, Bucket, Key, UploadId)
+    upload = find(store, Bucket, Key, UploadId)
     objects.check(store, Bucket, Key, IfMatch, IfNoneMatch)
     parts = _chosen(store, upload, MultipartUpload or {})
     if ChecksumType not in {None, upload["checksum_type"]}:
@@ -181,7 +120,7 @@ def complete_multipart_upload(
     """Make an upload's parts, joined in Body, the object of its key; asked again, it answers the same."""
     done = _completed(store, Bucket, Key, UploadId)
     if done is None:
-        upload = _find(store, Bucket, Key, UploadId)
+        upload = find(store, Bucket, Key, UploadId)
         objects.check(store, Bucket, Key, IfMatch, IfNoneMatch, during=True)
         parts = _chosen(store, upload, MultipartUpload or {})
         if sum(part["size"] for part in parts) != Body.size:
@@ -212,42 +151,8 @@ def complete_multipart_upload(
 @operation("s3:AbortMultipartUpload")
 def abort_multipart_upload(store: Store, *, Bucket: str, Key: str, UploadId: str) -> None:
     """Give up an upload and what was uploaded."""
-    _find(store, Bucket, Key, UploadId)
+    find(store, Bucket, Key, UploadId)
     _drop(store, UploadId)
-
-
-@operation("s3:ListParts")
-def list_parts(
-    store: Store, *, Bucket: str, Key: str, UploadId: str, MaxParts: int = _PAGE, PartNumberMarker: int = 0
-) -> dict[str, Any]:
-    """The parts of an upload by number."""
-    upload = _find(store, Bucket, Key, UploadId)
-    limit = min(max(MaxParts, 0), _PAGE)
-    sql = "SELECT * FROM s3_part WHERE upload = ? AND number > ? ORDER BY number LIMIT ?"
-    rows = store.rows(sql, UploadId, min(PartNumberMarker, _MOST_PARTS), limit + 1)
-    shown = rows[:limit]
-    return {
-        "Bucket": Bucket,
-        "Key": Key,
-        "UploadId": UploadId,
-        "PartNumberMarker": PartNumberMarker,
-        "NextPartNumberMarker": shown[-1]["number"] if shown else None,
-        "MaxParts": limit,
-        "IsTruncated": len(rows) > limit,
-        "StorageClass": "STANDARD",
-        "ChecksumAlgorithm": upload["checksum_algorithm"] or None,
-        "ChecksumType": upload["checksum_type"] or None,
-        "Parts": [
-            {
-                "PartNumber": row["number"],
-                "LastModified": row["modified"],
-                "ETag": f'"{row["etag"]}"',
-                "Size": row["size"],
-                **checksums.members(content.decoded(row["checksums"])),
-            }
-            for row in shown
-        ],
-    }
 
 
 @operation("s3:ListMultipartUploads")
@@ -298,7 +203,13 @@ def list_multipart_uploads(
     }
 
 
-def _find(store: Store, bucket: str, key: str, upload: str) -> sqlite3.Row:
+def find(store: Store, bucket: str, key: str, upload: str) -> sqlite3.Row:
+    """The row of an upload.
+
+    Raises:
+        AwsError: NoSuchBucket, NoSuchUpload.
+
+    """
     row = store.row("SELECT * FROM s3_upload WHERE id = ? AND bucket = ? AND key = ?", upload, bucket, key)
     if row is None:
         buckets.check(store, bucket)
@@ -311,12 +222,6 @@ def _completed(store: Store, bucket: str, key: str, upload: str) -> sqlite3.Row 
     """The object that an upload has become already."""
     sql = "SELECT * FROM s3_object WHERE bucket = ? AND key = ? AND upload = ?"
     return store.row(sql, bucket, key, upload) if upload else None
-
-
-def _check_part(number: int) -> None:
-    if not 1 <= number <= _MOST_PARTS:
-        message = f"Part number must be an integer between 1 and {_MOST_PARTS}, inclusive"
-        raise AwsError("InvalidArgument", message)
 
 
 def _chosen(store: Store, upload: sqlite3.Row, asked: dict[str, Any]) -> list[sqlite3.Row]:
@@ -355,18 +260,6 @@ def _sums(upload: sqlite3.Row, parts: list[sqlite3.Row], body: Content) -> dict[
         each = [content.decoded(part["checksums"])[algorithm] for part in parts]
         return {algorithm: checksums.composite(algorithm, each)}
     return dict(body.checksums)
-
-
-def _keep(store: Store, upload: str, number: int, body: Content) -> float:
-    before = store.row("SELECT file FROM s3_part WHERE upload = ? AND number = ?", upload, number)
-    if before:
-        content.forget(store, before["file"])
-    now = store.now()
-    store.execute(
-        "INSERT OR REPLACE INTO s3_part VALUES (?, ?, ?, ?, ?, ?, ?)",
-        *(upload, number, body.file, body.size, body.md5, json.dumps(dict(body.checksums)), now),
-    )
-    return now
 
 
 def _drop(store: Store, upload: str) -> None:
