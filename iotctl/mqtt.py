@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
+import ssl
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECT_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 2.0
+"""After so long without a connection the server's certificate is looked at: awscrt tells of a bad one only half a
+minute later, as its TLS library holds failures back on purpose."""
 ANSWER_SECONDS: Final = 10.0
 KEEP_ALIVE: Final = 60
 QUEUED: Final = 1000
@@ -73,6 +78,8 @@ class Connection:
     def __init__(self, build: Callable[..., mqtt5.Client], endpoint: str, client_id: str, **settings: Any) -> None:  # noqa: ANN401  awscrt's
         self.client_id = client_id
         self._endpoint = endpoint
+        self._port: int = settings["port"]
+        self._ca_file: str | None = settings.get("ca_filepath")
         self._inbox: queue.Queue[Message | Notice | Error] = queue.Queue(QUEUED)
         self._filters: dict[str, mqtt5.QoS] = {}
         self._up: Future[None] = Future()
@@ -160,16 +167,20 @@ class Connection:
         """
         self._client.start()
         try:
-            self._up.result(CONNECT_SECONDS)
+            try:
+                self._up.result(LOOK_SECONDS)
+            except FutureTimeoutError:
+                _check_server(self._endpoint, self._port, self._ca_file)
+                self._up.result(CONNECT_SECONDS - LOOK_SECONDS)
         except FutureTimeoutError as error:
-            self.close()
+            self._client.stop()
             raise Temporary(
                 f"{self._endpoint} did not accept an MQTT connection within {CONNECT_SECONDS:g} s",
                 code="Unreachable",
                 cause=self._last_fault,
             ) from error
         except Error:
-            self.close()
+            self._client.stop()
             raise
         return self
 
@@ -311,6 +322,31 @@ def _fault(endpoint: str, data: mqtt5.LifecycleConnectFailureData) -> Error | No
         hint = "check the credentials and their permission iot:Connect"
         return Auth(f"{endpoint} refused the WebSocket", code="ConnectRefused", cause=cause, hint=hint)
     return None
+
+
+def _check_server(endpoint: str, port: int, ca_file: str | None) -> None:
+    """Shake hands with the server as far as its certificate goes.
+
+    Raises:
+        Auth: the certificate is not trusted, has run out, or is another host's; with the reason.
+
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    try:
+        with (
+            socket.create_connection((endpoint, port), timeout=LOOK_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=endpoint),
+        ):
+            return
+    except ssl.SSLCertVerificationError as error:
+        raise Auth(
+            f"the certificate of {endpoint} is refused",
+            code="Tls",
+            cause=error.verify_message,
+            hint="check the CA file and the clock of this machine",
+        ) from error
+    except OSError:
+        return
 
 
 def _settle(future: Future[None]) -> None:

@@ -47,7 +47,7 @@ from iotctl.local.services import (
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
 from iotctl.local.services.jobs import rolling
-from iotctl.local.services.s3 import buckets, content, listing, objects, presigned, uploads
+from iotctl.local.services.s3 import buckets, content, copies, listing, objects, parts, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
 from iotctl.target import Platform
@@ -66,11 +66,13 @@ SERVICES: Final[tuple[Any, ...]] = (
     buckets,
     ca_certificates,
     certificates,
+    copies,
     events,
     group_members,
     jobs,
     listing,
     objects,
+    parts,
     policies,
     policy_attachments,
     principals,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from iotctl.local.services import Operation
     from iotctl.local.store import Store
 
+log = logging.getLogger(__name__)
+
 SERVICE: Final = "s3"
 
 _LARGEST_DOCUMENT: Final = 4 * 1024 * 1024
@@ -37,6 +40,7 @@ _SIGNED_AS_SUCH: Final = frozenset({"x-amz-content-sha256"})
 _VERSION_2: Final = re.compile(r"[?&]AWSAccessKeyId=")
 _SENT: Final = 256 * 1024
 _STATUS: Final = {
+    "InternalError": 500,
     "NotModified": 304,
     "AccessDenied": 403,
     "InvalidAccessKeyId": 403,
@@ -114,13 +118,12 @@ class S3Gateway:
         """
         known: list[str] = []
         try:
-            if _is_version_2(asked.request.raw_path):
-                message = "The authorization mechanism you have provided is not supported. Use AWS4-HMAC-SHA256."
-                raise AwsError("InvalidRequest", message)
+            _check_version(asked.request.raw_path)
             allow()
             self._check_signature(asked.request)
             response: web.StreamResponse = await self._carry_out(asked, known)
-        except AwsError as error:
+        except Exception as failure:
+            error = failure if isinstance(failure, AwsError) else _internal(asked)
             response = _refusal(asked, error)
             if not asked.request.content.is_eof():
                 # The rest of the body may come or, after `Expect: 100-continue`, never: no request can follow it.
@@ -178,8 +181,9 @@ class S3Gateway:
         before = SOURCES.get(name)
         if before is None:
             return self._commit(operation, parameters, request.method)
-        if parameters.get("ContentEncoding"):
-            parameters["ContentEncoding"] = _stored_encoding(parameters["ContentEncoding"])
+        encoding = _stored_encoding(parameters.pop("ContentEncoding", ""))
+        if encoding:
+            parameters["ContentEncoding"] = encoding
         written = await self._write(before(self._store, **parameters), request)
         try:
             return self._commit(operation, {**parameters, "Body": written}, request.method)
@@ -274,10 +278,13 @@ async def _send(request: web.BaseRequest, body: Slice, status: int, headers: dic
             while left and (data := await asyncio.to_thread(file.read, min(left, _SENT))):
                 left -= len(data)
                 await response.write(data)
-        except ConnectionError:
-            # The client has gone, and there is nobody to tell.
-            return response
-    await response.write_eof()
+            if not left:
+                await response.write_eof()
+        except OSError as error:
+            log.info("an object was not sent to its end: %s", error.strerror or type(error).__name__)
+        if left and request.transport is not None:
+            # Nothing else may follow what was promised: the client sees that it has not got it all.
+            request.transport.abort()
     return response
 
 
@@ -298,6 +305,11 @@ def _headers(shape: Any, result: Mapping[str, Any]) -> dict[str, str]:  # noqa: 
     return found
 
 
+def _internal(asked: Exchange) -> AwsError:
+    log.exception("request %s failed", asked.request_id)
+    return AwsError("InternalError", "An internal failure of the local platform; its log says more: iotctl local logs")
+
+
 def _refusal(asked: Exchange, error: AwsError) -> web.Response:
     status = _STATUS.get(error.code, 400)
     headers = _identity(asked)
@@ -310,6 +322,12 @@ def _refusal(asked: Exchange, error: AwsError) -> web.Response:
 
 def _identity(asked: Exchange) -> dict[str, str]:
     return {"x-amz-request-id": asked.request_id, "x-amz-id-2": asked.request_id, "Server": "AmazonS3"}
+
+
+def _check_version(raw_path: str) -> None:
+    if _is_version_2(raw_path):
+        message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+        raise AwsError("InvalidRequest", message)
 
 
 def _is_version_2(raw_path: str) -> bool:

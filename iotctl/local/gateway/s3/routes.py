@@ -207,7 +207,7 @@ def _routes() -> tuple[_Route, ...]:
         model = service.operation_model(name)
         path, _, query = model.http["requestUri"].partition("?")
         shape = model.input_shape
-        if path not in _SHAPES:
+        if path not in _SHAPES or model.deprecated:
             continue
         fixed: list[tuple[str, str | None]] = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True)]
         headers = []
@@ -218,7 +218,6 @@ def _routes() -> tuple[_Route, ...]:
             elif at.get("location") == "header":
                 headers.append(at["name"])
         found.append(_Route(model.http["method"], _SHAPES[path], tuple(fixed), tuple(headers), name))
-    # Of two that are as special, the directory buckets' and the deprecated are not meant.
     return tuple(sorted(found, key=lambda route: (-len(route.query) - len(route.headers), "Directory" in route.name)))
 
 
