@@ -57,7 +57,15 @@ _CREDENTIALS = (
 _CLOCK = ("InvalidSignature", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "RequestExpired")
 _DENIED = ("AccessDenied", "Unauthorized", "Forbidden", "NotAuthorized")
 _EXISTS = ("ResourceAlreadyExists", "EntityAlreadyExists", "BucketAlreadyOwnedByYou")
-_CONFLICT = ("Conflict", "VersionConflict", "PreconditionFailed", "ResourceInUse", "CertificateState", "DeleteConflict")
+_CONFLICT = (
+    "Conflict",
+    "RequestEntityTooLarge",
+    "VersionConflict",
+    "PreconditionFailed",
+    "ResourceInUse",
+    "CertificateState",
+    "DeleteConflict",
+)
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 

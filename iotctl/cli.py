@@ -198,6 +198,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                     if len(waiting) >= _FLUSH_EVERY:
                         journal.record(plan.run_id, waiting)
                         waiting.clear()
+                        output.flush()
                         advance({**counts, "done": counts["done"] + before})
             except Error as error:
                 ended = error

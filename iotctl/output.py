@@ -77,6 +77,10 @@ class Output:
         keys = [column.key for column in columns[: 1 if self.form == "quiet" else None]]
         self._write("\t".join(_cell(row.get(key)) for key in keys) + "\n")
 
+    def flush(self) -> None:
+        """Hand over what was written so far, so that a reader of the pipe sees how far it is."""
+        self._out.flush()
+
     @property
     def streams_rows(self) -> bool:
         """Whether the rows of a long change are data of their own (a pipe), or a summary serves better (a terminal)."""

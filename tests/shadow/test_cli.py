@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -184,3 +187,34 @@ def state(thing_name: str) -> dict[str, Any]:
     found: dict[str, Any] = read(thing_name)["state"]
     found.pop("delta", None)
     return found
+
+
+def test_a_change_that_makes_the_state_too_large(iotctl: Iotctl, things: list[str]) -> None:
+    """A small patch that takes the merged state over 8 KB is a conflict with what is there; nothing is changed."""
+    write(things[0], {"desired": {"a": "x" * 8000}})
+
+    assert 6 == iotctl("shadow", "set", things[0], f"b={'y' * 300}", "--yes").code
+    assert {"a": "x" * 8000} == state(things[0])["desired"]
+
+
+def test_a_fleet_change_that_was_killed_goes_on(iotctl: Iotctl, platform: Platform, tmp_path: Path) -> None:
+    """Kill -9 in the middle of a change for many; the same command again does the rest, and only the rest."""
+    tag = uuid.uuid4().hex[:8]
+    names = [f"{tag}-{number}" for number in range(600)]
+    (tmp_path / "names").write_text("\n".join(names))
+    words = ["shadow", "set", "--things", str(tmp_path / "names"), "a=1", "--create", "--max-changes", "600", "--yes"]
+    home = {**os.environ, "IOTCTL_HOME": str(tmp_path / "home"), "IOTCTL_TARGET": ""}
+    started = subprocess.Popen([sys.executable, "-m", "iotctl", *words], env=home, stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    # What is on the way to the journal may be lost with the process; a hundred things are on record by then.
+    for _ in range(150):
+        assert started.stdout.readline()
+    started.kill()
+    started.communicate()
+    again = subprocess.run(
+        [sys.executable, "-m", "iotctl", *words], env=home, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (0, True) == (again.returncode, "things of 600 done before" in again.stderr), again.stderr
+    assert len(again.stdout.splitlines()) < 600
+    assert [1] * 600 == [state(name)["desired"]["a"] for name in names]
