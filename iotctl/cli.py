@@ -132,23 +132,20 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
             _confirm(answer, output)
         answer = _carry_out(answer, context, output)
     if isinstance(answer, Result):
-        code = (
-            errors.worst(answer.exit, *(failure.exit for failure in answer.failures))
-            if not _partial(answer)
-            else answer.exit
-        )
+        # Where the answer has a code of its own (some rows of many failed), its failures' codes do not count.
+        code = answer.exit or errors.worst(*(failure.exit for failure in answer.failures))
         output.result(command, answer, code)
         return code
     if isinstance(answer, Stream):
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             output.stream(command, answer)
+        except KeyboardInterrupt:
+            return Exit.OK
+        except BrokenPipeError as error:
+            # A reader that has seen enough is how a tail ends well.
+            _unwritten(error)
         return Exit.OK
     return Exit(answer) if isinstance(answer, int) else Exit.OK
-
-
-def _partial(result: Result) -> bool:
-    """In a bulk command the rows' own errors never leak their codes: some failed rows are 3."""
-    return result.exit is not Exit.OK
 
 
 def _confirm(plan: Plan, output: Output) -> None:
