@@ -69,7 +69,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     copies,
     events,
     group_members,
-    jobs,
+    *jobs.SERVICES,
     listing,
     objects,
     parts,

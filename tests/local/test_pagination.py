@@ -31,6 +31,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
     iot.create_thing_group(thingGroupName="root")
     iot.create_thing_type(thingTypeName="kind")
     iot.create_policy(policyName="held", policyDocument=DOCUMENT)
+    site = iot.describe_thing_group(thingGroupName="root")["thingGroupArn"]
     arns = []
     for number in range(7):
         name = f"n{number}"
@@ -53,6 +54,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
         iot.attach_policy(policyName=name, target=arns[0])
         iot.attach_thing_principal(thingName="n0", principal=arns[-1])
         iot.attach_thing_principal(thingName=name, principal=arns[0])
+        iot.create_job_template(jobTemplateId=name, description="d", document="{}")
+    for number in range(7):
+        iot.create_job(jobId=f"n{number}", targets=[site], document="{}")
     yield iot, arns
     process.stop(state)
 
@@ -80,6 +84,10 @@ LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("list_attached_policies", "policies", "marker", {"target": 0}, 8),
     ("list_principal_policies", "policies", "marker", {"principal": 0}, 8),
     ("list_targets_for_policy", "targets", "marker", {"policyName": "held"}, 7),
+    ("list_jobs", "jobs", "next", {}, 7),
+    ("list_job_templates", "jobTemplates", "next", {}, 7),
+    ("list_job_executions_for_job", "executionSummaries", "next", {"jobId": "n1"}, 7),
+    ("list_job_executions_for_thing", "executionSummaries", "next", {"thingName": "n1"}, 7),
     ("list_policy_principals", "principals", "marker", {"policyName": "held"}, 7),
 ]
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from random import Random
 from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iotctl import clock
+from iotctl.local.platform import open_store
+from iotctl.local.state import State
 from tests.local.jobs.conftest import DOCUMENT, EPOCH, World
 
 NOW = int(EPOCH)
@@ -186,3 +196,55 @@ def test_the_document_is_an_object_over_mqtt(world: World) -> None:
     assert {"operation": "test"} == world.ask("t", "j/get")[1]["execution"]["jobDocument"]
     answer = world.call("iot-jobs-data:DescribeJobExecution", thingName="t", jobId="j")
     assert DOCUMENT == answer["execution"]["jobDocument"]
+
+
+STEPS = st.lists(
+    st.sampled_from(["create", "start", "skip", "SUCCEEDED", "FAILED", "REJECTED", "cancel", "delete", "later"]),
+    max_size=25,
+)
+
+
+@settings(max_examples=40)
+@given(STEPS, st.randoms(use_true_random=False))
+def test_who_listens_knows_the_list(steps: list[str], chance: Random) -> None:
+    """Whatever happens, the last notify holds what is pending now, and the last notify-next the first of it."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        store = open_store(State(Path(directory)))
+        world = World(store)
+        patch.setattr(clock, "epoch", lambda: world.time)
+        world.things("t")
+        listed: set[str] = set()
+        head = None
+        for number, step in enumerate(steps):
+            pending = world.call("iot-jobs-data:GetPendingJobExecutions", thingName="t")
+            ids = [one["jobId"] for name in ("inProgressJobs", "queuedJobs") for one in pending[name]]
+            act(world, step, f"j{number}", chance.choice(ids) if ids else None)
+            after = world.call("iot-jobs-data:GetPendingJobExecutions", thingName="t")
+            now = [one["jobId"] for name in ("inProgressJobs", "queuedJobs") for one in after[name]]
+            for topic, payload in world.notices():
+                if topic == "notify":
+                    listed = {one["jobId"] for some in payload["jobs"].values() for one in some}
+                else:
+                    head = payload.get("execution", {}).get("jobId")
+            assert (set(now[:10]), now[0] if now else None) == (listed if len(now) <= 10 else set(now[:10]), head)
+        store.close()
+
+
+def act(world: World, step: str, new: str, job_id: str | None) -> None:
+    """One step of a random history; a failure is retried once."""
+    if step == "create":
+        criteria = [{"failureType": "FAILED", "numberOfRetries": 1}]
+        world.job(new, "t", jobExecutionsRetryConfig={"criteriaList": criteria})
+    elif step == "start":
+        world.ask("t", "start-next")
+    elif step == "later":
+        world.later(seconds=1)
+    elif job_id is None:
+        return
+    elif step == "cancel":
+        world.call("CancelJob", jobId=job_id, force=True)
+    elif step == "delete":
+        number = world.execution(job_id, "t")["executionNumber"]
+        world.call("DeleteJobExecution", jobId=job_id, thingName="t", executionNumber=number, force=True)
+    else:
+        world.report("t", job_id, "IN_PROGRESS" if step == "skip" else step)

@@ -71,7 +71,7 @@ def test_an_exponential_rate_follows_successes(world: World) -> None:
     world.later()
     assert 6 == len(world.statuses("j"))
     world.later(minutes=1)
-    assert 8 == len(world.statuses("j"))
+    assert 10 == len(world.statuses("j"))
 
 
 def test_a_new_rate_holds_at_once(world: World) -> None:

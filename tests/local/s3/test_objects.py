@@ -238,7 +238,7 @@ def test_hostile_requests(
 def test_hostile_documents(raw: Callable[..., Raw], bucket: str, body: bytes) -> None:
     """A document that is none, or that declares entities, is refused."""
     digest = base64.b64encode(hashlib.md5(body).digest()).decode()
-    answer = raw("POST", f"/{bucket}?delete", body, service="s3", headers={"Content-MD5": digest})
+    answer = raw("POST", f"/{bucket}?delete", body, service="s3", headers={"content-md5": digest})
     assert (400, "MalformedXML" if body else "MissingRequestBodyError") == (answer.status, code(answer))
 
 

@@ -64,6 +64,12 @@ def test_refused(s3: Any, bucket: str, old: str, new: str, status: int, expected
     assert (status, expected) == (answer.status, code(answer))
 
 
+def test_an_empty_authorization(s3: Any, bucket: str) -> None:
+    """An empty Authorization header takes nothing of the check away."""
+    url = presign(s3, bucket).replace("X-Amz-Signature=", "X-Amz-Signature=0")
+    assert "SignatureDoesNotMatch" == code(fetch(url, headers={"Authorization": ""}))
+
+
 def test_another_method(s3: Any, bucket: str) -> None:
     """A URL to get does not put, and does not delete."""
     url = presign(s3, bucket)

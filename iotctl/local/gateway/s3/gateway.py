@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 SERVICE: Final = "s3"
 
+_INTERNAL: Final = "An internal failure of the local platform; its log says more: iotctl local logs"
 _LARGEST_DOCUMENT: Final = 4 * 1024 * 1024
 _SIGNED_AS_SUCH: Final = frozenset({"x-amz-content-sha256"})
 _VERSION_2: Final = re.compile(r"[?&]AWSAccessKeyId=")
@@ -121,19 +122,23 @@ class S3Gateway:
             _check_version(asked.request.raw_path)
             allow()
             self._check_signature(asked.request)
-            response: web.StreamResponse = await self._carry_out(asked, known)
-        except Exception as failure:
-            error = failure if isinstance(failure, AwsError) else _internal(asked)
+            done = await self._carry_out(asked, known)
+        except AwsError as error:
             response = _refusal(asked, error)
-            if not asked.request.content.is_eof():
-                # The rest of the body may come or, after `Expect: 100-continue`, never: no request can follow it.
-                response.force_close()
+        except Exception:
+            log.exception("request %s failed", asked.request_id)
+            response = _refusal(asked, AwsError("InternalError", _INTERNAL))
+        else:
+            return "".join(known), done
+        if not asked.request.content.is_eof():
+            # The rest of the body may come or, after `Expect: 100-continue`, never: no request can follow it.
+            response.force_close()
         return "".join(known), response
 
     def _check_signature(self, request: web.BaseRequest) -> None:
         """A presigned URL must be right; of other requests only the access key counts, which was checked before."""
         path, _, query = request.raw_path.partition("?")
-        if "Authorization" in request.headers:
+        if request.headers.get("Authorization"):
             return
         payload = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
         now = clock.now()
@@ -228,11 +233,12 @@ async def _document(request: web.BaseRequest, *, must_be_checked: bool) -> bytes
     """
     if "Content-Length" not in request.headers and not request.body_exists:
         return b""
-    headers = dict(request.headers)
+    headers = request.headers.copy()
     if not must_be_checked:
         # The checksum in the header of CompleteMultipartUpload is the object's, not the document's.
-        headers = {name: value for name, value in headers.items() if not name.lower().startswith(checksums.HEADER)}
-        headers.pop("x-amz-sdk-checksum-algorithm", None)
+        for name in set(headers):
+            if name.lower().startswith((checksums.HEADER, "x-amz-sdk-checksum-")):
+                headers.popall(name, None)
     body = Body.of(headers)
     if body.size > _LARGEST_DOCUMENT:
         raise AwsError("MaxMessageLengthExceeded", "Your request was too big.")
@@ -303,11 +309,6 @@ def _headers(shape: Any, result: Mapping[str, Any]) -> dict[str, str]:  # noqa: 
         elif name != "ContentLength":
             found[key] = str(value)
     return found
-
-
-def _internal(asked: Exchange) -> AwsError:
-    log.exception("request %s failed", asked.request_id)
-    return AwsError("InternalError", "An internal failure of the local platform; its log says more: iotctl local logs")
 
 
 def _refusal(asked: Exchange, error: AwsError) -> web.Response:

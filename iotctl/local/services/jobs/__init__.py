@@ -2,12 +2,14 @@
 
     tables          what is kept
     configuration   a job's configuration: read from a request, and checked
+    document        the job document: from S3, and with presigned URLs for a device
     control         jobs: created, described, listed, updated, canceled, deleted
     templates       job templates
     executions      an execution's life: queued, changed, retried, ended; what follows for its job
     notices         what devices and monitors hear of it
     things          the executions of things, for operators
     device          the executions of one thing, for the device itself, over HTTP and MQTT
+    requests        what devices send over MQTT, read and checked
     membership      things that join and leave the groups of continuous jobs
     rolling         rollouts, schedules, timeouts and deletions, when they are due
 
@@ -20,6 +22,5 @@ from typing import Final
 
 from iotctl.local.services.jobs import control, device, membership, rolling, tables, templates, things
 
-__all__ = ["SCHEMA", "control", "device", "membership", "rolling", "templates", "things"]
-
-SCHEMA: Final = tables.SCHEMA
+SERVICES: Final = (control, device, membership, rolling, tables, templates, things)
+"""The modules that register operations and listeners, or keep tables."""

@@ -57,7 +57,6 @@ def draft(store: Store, given: Mapping[str, Any], basis: Draft | None = None) ->
         AwsError: InvalidRequestException; ResourceNotFoundException for an object of S3 that is not there.
 
     """
-    stated = {key: given[key] for key in (*KEPT, "schedulingConfig") if given.get(key) is not None}
     document, source = given.get("document"), given.get("documentSource")
     if document is not None and source is not None:
         raise invalid("document and documentSource cannot both be specified")
@@ -69,10 +68,15 @@ def draft(store: Store, given: Mapping[str, Any], basis: Draft | None = None) ->
         if basis is None:
             raise invalid("One of document, documentSource and jobTemplateArn must be specified")
         document = basis.document
-    configuration = {**(basis.configuration if basis else {}), **stated}
+    configuration = {**(basis.configuration if basis else {}), **stated(given)}
     check_document(document, configuration)
     check(configuration)
     return Draft(document, configuration)
+
+
+def stated(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a configuration that a request has."""
+    return {key: given[key] for key in (*KEPT, "schedulingConfig") if given.get(key) is not None}
 
 
 def check(configuration: Mapping[str, Any]) -> None:

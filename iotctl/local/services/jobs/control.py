@@ -31,14 +31,24 @@ def create_job(
     *,
     jobId: str,
     targets: list[str],
+    documentSource: str | None = None,
+    document: str | None = None,
+    description: str | None = None,
+    presignedUrlConfig: dict[str, Any] | None = None,
     targetSelection: str = "SNAPSHOT",
+    jobExecutionsRolloutConfig: dict[str, Any] | None = None,
+    abortConfig: dict[str, Any] | None = None,
+    timeoutConfig: dict[str, Any] | None = None,
+    tags: list[dict[str, str]] | None = None,
     namespaceId: str = "",
     jobTemplateArn: str | None = None,
+    jobExecutionsRetryConfig: dict[str, Any] | None = None,
     documentParameters: dict[str, str] | None = None,
-    tags: list[dict[str, str]] | None = None,
-    **given: Any,  # noqa: ANN401  the members of `configuration.KEPT`, document and schedulingConfig
+    schedulingConfig: dict[str, Any] | None = None,
+    destinationPackageVersions: list[str] | None = None,
 ) -> dict[str, Any]:
     """Create a job; what may be notified at once is, in the same transaction."""
+    given = dict(locals())
     if tables.find(store, jobId):
         message = f"Job {jobId} already exists in account"
         raise AwsError(
@@ -156,8 +166,20 @@ def list_jobs(
 
 
 @operation("iot:UpdateJob")
-def update_job(store: Store, jobId: str, namespaceId: str | None = None, **given: Any) -> None:  # noqa: ANN401  the members of `configuration.KEPT` that may change
+def update_job(
+    store: Store,
+    *,
+    jobId: str,
+    description: str | None = None,
+    presignedUrlConfig: dict[str, Any] | None = None,
+    jobExecutionsRolloutConfig: dict[str, Any] | None = None,
+    abortConfig: dict[str, Any] | None = None,
+    timeoutConfig: dict[str, Any] | None = None,
+    namespaceId: str | None = None,
+    jobExecutionsRetryConfig: dict[str, Any] | None = None,
+) -> None:
     """Change a job that has not ended; timers that run already stay as they are."""
+    given = configuration.stated(locals())
     job = _known(store, jobId, namespaceId)
     if job.status not in _OPEN:
         raise invalid(f"Job {jobId} is {job.status} and cannot be updated")

@@ -50,21 +50,52 @@ def get_pending_job_executions(store: Store, thingName: str) -> dict[str, Any]:
 
 
 @operation("iot-jobs-data:StartNextPendingJobExecution")
-def start_next_pending_job_execution(store: Store, thingName: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401  as AWS names them
+def start_next_pending_job_execution(
+    store: Store, thingName: str, statusDetails: dict[str, str] | None = None, stepTimeoutInMinutes: int | None = None
+) -> dict[str, Any]:
     """The next execution of a thing, IN_PROGRESS from here on."""
+    given = {"statusDetails": statusDetails, "stepTimeoutInMinutes": stepTimeoutInMinutes}
     return _answered(_start_next, store, thingName, "", **given)
 
 
 @operation("iot-jobs-data:DescribeJobExecution")
-def describe_job_execution(store: Store, thingName: str, jobId: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401  as AWS names them
+def describe_job_execution(
+    store: Store, jobId: str, thingName: str, includeJobDocument: bool = True, executionNumber: int | None = None
+) -> dict[str, Any]:
     """An execution that has not ended; of the job `$next` the next one."""
-    return _answered(_describe, store, thingName, "" if jobId == NEXT else None, job_id=jobId, **given)
+    given = {"job_id": jobId, "includeJobDocument": includeJobDocument, "executionNumber": executionNumber}
+    return _answered(_describe, store, thingName, "" if jobId == NEXT else None, **given)
 
 
 @operation("iot-jobs-data:UpdateJobExecution")
-def update_job_execution(store: Store, thingName: str, jobId: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401  as AWS names them
+def update_job_execution(
+    store: Store,
+    *,
+    jobId: str,
+    thingName: str,
+    status: str,
+    statusDetails: dict[str, str] | None = None,
+    stepTimeoutInMinutes: int | None = None,
+    expectedVersion: int | None = None,
+    includeJobExecutionState: bool = False,
+    includeJobDocument: bool = False,
+    executionNumber: int | None = None,
+) -> dict[str, Any]:
     """Report on an execution."""
-    return _answered(_update, store, thingName, None, job_id=jobId, **given)
+    return _answered(
+        _update,
+        store,
+        thingName,
+        None,
+        job_id=jobId,
+        status=status,
+        statusDetails=statusDetails,
+        stepTimeoutInMinutes=stepTimeoutInMinutes,
+        expectedVersion=expectedVersion,
+        includeJobExecutionState=includeJobExecutionState,
+        includeJobDocument=includeJobDocument,
+        executionNumber=executionNumber,
+    )
 
 
 @on("$aws/things/+/jobs/get")

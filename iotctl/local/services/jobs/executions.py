@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotctl.local.services.jobs import notices, tables
 from iotctl.semantics import rollout
-from iotctl.semantics.rollout import MINUTE, TERMINAL
+from iotctl.semantics.rollout import MINUTE, PENDING, TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from iotctl.local.store import Store
 
 _ABORTED: Final = "The abort criteria of the job were met"
-_OUTCOMES: Final = """
-SELECT CASE WHEN status IN ('QUEUED', 'IN_PROGRESS') THEN coalesce(last_failure, status) ELSE status END AS outcome,
-    count(*) AS things
-FROM job_execution WHERE job_id = ? GROUP BY outcome
-"""
-# A thing that tries again has failed until it succeeds: many retries are a reason to abort.
 
 
 def queue(store: Store, job: Job, thing_name: str) -> None:
@@ -85,6 +79,8 @@ def change(
         tables.announce(store, job.id)
     if status in TERMINAL:
         settle(store, job.id)
+    if status == "SUCCEEDED":
+        _hasten(store, job)
     return changed
 
 
@@ -121,25 +117,45 @@ def cancel(
 
 
 def settle(store: Store, job_id: str) -> None:
-    """Draw the consequences for a job of what has ended: abort it, complete it, or roll it out more quickly."""
+    """Draw the consequences for a job of what has ended: abort it, or complete it."""
     job = tables.known(store, job_id)
     if job.status not in {"IN_PROGRESS", "SCHEDULED"}:
         return
     criteria = rollout.abort_criteria(job.configuration.get("abortConfig"))
     if criteria:
-        outcomes = {row["outcome"]: row["things"] for row in store.rows(_OUTCOMES, job_id)}
+        outcomes = _outcomes(store, job_id)
         if any(criterion.met(outcomes) for criterion in criteria):
             cancel(store, job, comment=_ABORTED)
             return
-    if tables.waiting(store, job_id):
-        if rollout.rollout(job.configuration.get("jobExecutionsRolloutConfig")).succeeded and not job.ended:
-            tables.wake(store, job_id, store.now())
-    elif (not job.continuous or job.ended) and not tables.unfinished(store, job_id):
+    open_ended = job.continuous and not job.ended
+    if not (open_ended or tables.waiting(store, job_id) or tables.unfinished(store, job_id)):
         now = store.now()
         store.execute(
             "UPDATE job SET status = 'COMPLETED', updated = ?, completed = ?, due = NULL WHERE id = ?", now, now, job_id
         )
         notices.job_event(store, tables.known(store, job_id), "completed", "COMPLETED")
+
+
+def _outcomes(store: Store, job_id: str) -> dict[str, int]:
+    """How many things of a job ended in each status; one that tries again has failed until it succeeds."""
+    rows = store.rows(
+        "SELECT status, last_failure, count(*) AS things FROM job_execution WHERE job_id = ?"
+        " GROUP BY status, last_failure",
+        job_id,
+    )
+    found: dict[str, int] = {}
+    for row in rows:
+        outcome = row["last_failure"] or row["status"] if row["status"] in PENDING else row["status"]
+        found[outcome] = found.get(outcome, 0) + row["things"]
+    return found
+
+
+def _hasten(store: Store, job: Job) -> None:
+    """Look at a rollout again that goes faster with each success."""
+    if job.active and tables.waiting(store, job.id):
+        rate = rollout.rollout(job.configuration.get("jobExecutionsRolloutConfig"))
+        if rate.succeeded:
+            tables.wake(store, job.id, store.now())
 
 
 def _ended(store: Store, job: Job, execution: Execution) -> None:

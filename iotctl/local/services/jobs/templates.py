@@ -24,11 +24,19 @@ def create_job_template(
     jobTemplateId: str,
     description: str,
     jobArn: str | None = None,
-    maintenanceWindows: list[dict[str, Any]] | None = None,
+    documentSource: str | None = None,
+    document: str | None = None,
+    presignedUrlConfig: dict[str, Any] | None = None,
+    jobExecutionsRolloutConfig: dict[str, Any] | None = None,
+    abortConfig: dict[str, Any] | None = None,
+    timeoutConfig: dict[str, Any] | None = None,
     tags: list[dict[str, str]] | None = None,
-    **given: Any,  # noqa: ANN401  the members of `configuration.KEPT` and document
+    jobExecutionsRetryConfig: dict[str, Any] | None = None,
+    maintenanceWindows: list[dict[str, Any]] | None = None,
+    destinationPackageVersions: list[str] | None = None,
 ) -> dict[str, Any]:
     """Create a template of a job, or of its own document and configuration."""
+    given = dict(locals())
     if _find(store, jobTemplateId):
         raise AwsError("ConflictException", f"Job template {jobTemplateId} already exists", resourceId=jobTemplateId)
     windows = {"schedulingConfig": {"maintenanceWindows": maintenanceWindows}} if maintenanceWindows else {}
