@@ -102,6 +102,16 @@ def test_a_list_has_ten_at_most(world: World) -> None:
     assert ["j11", *(f"j{number}" for number in range(1, 10))] == listed
 
 
+def test_a_list_with_maintenance_windows_has_fifteen(world: World) -> None:
+    """Once a job with windows is among them."""
+    for number in range(16):
+        world.job(f"j{number}", "t")
+    assert 10 == len(world.notices()[-1][1]["jobs"]["QUEUED"])
+    windows = [{"startTime": "* * * * ? *", "durationInMinutes": 1}]
+    world.job("w", "t", schedulingConfig={"maintenanceWindows": windows})
+    assert 15 == len(world.notices()[-1][1]["jobs"]["QUEUED"])
+
+
 def test_namespaces_are_apart(world: World) -> None:
     """A job of a namespace is told of on its own topics, and is asked for on its own."""
     world.job("plain", "t")

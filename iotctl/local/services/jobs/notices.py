@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from iotctl.local.store import Store
 
 _MOST_LISTED: Final = 10
+_MOST_LISTED_WITH_WINDOWS: Final = 15
 _COUNTED: Final = {
     "numberOfCanceledThings": "CANCELED",
     "numberOfSucceededThings": "SUCCEEDED",
@@ -49,7 +50,7 @@ def telling(store: Store, thing_name: str, namespace: str) -> Iterator[None]:
     spoken = namespace or None
     if set(before) != set(identities):
         listed: dict[str, list[dict[str, Any]]] = {}
-        for one in after[:_MOST_LISTED]:
+        for one in after[: _most_listed(store, after)]:
             listed.setdefault(one.status, []).append(summary(one))
         payload = {"timestamp": int(store.now()), "jobs": {key: listed[key] for key in PENDING if key in listed}}
         store.publish(topics.jobs(thing_name, "notify", None, spoken), payload)
@@ -126,6 +127,14 @@ def counts(store: Store, job_id: str) -> dict[str, int]:
     """The numbers of JobProcessDetails."""
     things = tables.things_by_status(store, job_id)
     return {name: things.get(status, 0) for name, status in _COUNTED.items()}
+
+
+def _most_listed(store: Store, pending: list[Execution]) -> int:
+    """How many executions a notify holds: more where a job among them has maintenance windows (job-limits page)."""
+    if len(pending) <= _MOST_LISTED:
+        return _MOST_LISTED
+    schedules = (tables.known(store, one.job_id).configuration.get("schedulingConfig", {}) for one in pending)
+    return _MOST_LISTED_WITH_WINDOWS if any("maintenanceWindows" in one for one in schedules) else _MOST_LISTED
 
 
 def _identity(execution: Execution) -> tuple[str, int]:
