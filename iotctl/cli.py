@@ -180,7 +180,9 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         )
         before = journal.count(plan.run_id, "done") if resumed else 0
         if before:
-            output.notes([f"run {plan.run_id} goes on: {text.count(before, 'thing')} of {len(plan.rows)} done before"])
+            output.notes(
+                [f"run {plan.run_id} goes on: {text.count(before, 'thing')} of {len(plan.rows):,} done before"]
+            )
         with _interruptible(world.stop) as caught, output.progress(len(plan.rows), plan.command) as advance:
             waiting: list[Outcome] = []
             try:

@@ -163,7 +163,9 @@ class Output:
                 bar.update(
                     task,
                     completed=sum(states.values()),
-                    states="  ".join(f"{number} {state}" for state, number in states.items() if state != "done"),
+                    states="  ".join(
+                        f"{number} {state}" for state, number in states.items() if number and state != "done"
+                    ),
                 )
 
             yield advance

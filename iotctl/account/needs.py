@@ -21,6 +21,8 @@ _SHARED: Final = (
     "sts:GetCallerIdentity",
 )
 
+_SCOPE: Final = ("iot:ListThingsInThingGroup", "iot:SearchIndex", "sts:GetCallerIdentity")
+
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "onboard plan": (*_SHARED, "iot:DescribeThing"),
     "onboard apply": (
@@ -40,6 +42,13 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot-data:GetThingShadow",
         "iot-data:UpdateThingShadow",
     ),
+    "shadow get": ("iot-data:GetThingShadow",),
+    "shadow set": (*_SCOPE, "iot-data:GetThingShadow", "iot-data:UpdateThingShadow"),
+    "shadow diff": (*_SCOPE, "iot-data:GetThingShadow"),
+    "shadow list": ("iot:DescribeThing", "iot-data:GetThingShadow", "iot-data:ListNamedShadowsForThing"),
+    "shadow delete": (*_SCOPE, "iot-data:DeleteThingShadow"),
+    # An operator's MQTT connection is allowed by IAM too, with the actions of IoT policies.
+    "shadow watch": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "account check": (
         "iot:DescribeEndpoint",
         "iot:GetIndexingConfiguration",
