@@ -29,9 +29,6 @@ from iotctl.local.gateway.mqtt.packets import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Authority, Gateway, Identity
-
-if TYPE_CHECKING:
     from tests.local.mqtt.conftest import Authority, Gateway, Identity, Raw
 
 Eventually = Callable[[Callable[[], bool]], None]
