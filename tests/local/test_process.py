@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from iotctl.errors import Local
 from iotctl.local import process
 from iotctl.local.state import Ports, State
+from tests.local.clients import until
 from tests.local.conftest import client, send
 
 if TYPE_CHECKING:
@@ -40,16 +40,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     yield state
     if state.running():
         process.stop(state)
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait for something to be true."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not come true")
 
 
 def test_the_commands_of_a_platform(home: State, iotctl: Callable[..., Ran]) -> None:
