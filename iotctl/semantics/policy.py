@@ -118,15 +118,19 @@ class Grants:
         return denied, allowed
 
 
-def parse(document: str) -> Policy:
+def parse(document: str, *, longest: int = MAX_CHARACTERS) -> Policy:
     """Read a policy document.
+
+    Args:
+        document: JSON text.
+        longest: characters that are not white space; IAM's policies may have more than AWS IoT's.
 
     Raises:
         PolicyError: with AWS's words and the reason.
 
     """
-    if len("".join(document.split())) > MAX_CHARACTERS:
-        raise _malformed(f"it has more than {MAX_CHARACTERS} characters without white space")
+    if len("".join(document.split())) > longest:
+        raise _malformed(f"it has more than {longest} characters without white space")
     try:
         policy = text.loads(document, name="the policy")
     except Usage as error:

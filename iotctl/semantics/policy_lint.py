@@ -14,7 +14,7 @@ from iotctl.semantics import topics
 from iotctl.semantics.policy_pattern import Pattern, Template, Wildcard, arn_parts, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from iotctl.semantics.policy import Policy, Statement
 
@@ -47,6 +47,9 @@ _FILTERS: Final = (
     *(topics.jobs("+", verb) for verb in ("#", "+")),
     *("$aws/things/+/#", "$aws/things/#", "$aws/#"),
 )
+ANY_THING: Final = (f"thing/{_ANY}", f"thing/{_ANY}/{_ANY}")
+"""Things, and what they have by name, of which only a wildcard knows."""
+
 _TARGETS: Final = {
     "iot:Connect": (f"client/{_ANY}",),
     "iot:Publish": tuple(f"topic/{topic}" for topic in _OTHER_THINGS),
@@ -56,7 +59,7 @@ _TARGETS: Final = {
         *("iot:DeleteThingShadow", "iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DescribeJobExecution"),
         *("iot:GetPendingJobExecutions", "iot:StartNextPendingJobExecution", "iot:UpdateJobExecution"),
     ),
-    (f"thing/{_ANY}", f"thing/{_ANY}/{_ANY}"),
+    ANY_THING,
 )
 # Names that begin with a wildcard are of any thing, even where a shadow or a job is named after them.
 _OPEN_NAMES: Final = {
@@ -94,19 +97,34 @@ def lint(policy: Policy) -> tuple[Flaw, ...]:
 
 def overly_permissive(policy: Policy) -> Iterator[Flaw]:
     """Allow statements that let a device connect as any client, or reach the shadows and jobs of any thing."""
+    for index, resource, action in broad_access(policy, _TARGETS):
+        message = f"{action} on {resource} is not limited to the device's own thing"
+        yield Flaw(OVERLY_PERMISSIVE, BROAD_ACCESS, index, resource, message)
+
+
+def broad_access(policy: Policy, targets: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[int, str, str]]:
+    """The Allow statements that reach what no statement of a narrow policy would.
+
+    Args:
+        policy: one that is not narrowed by others.
+        targets: action -> resources of any thing, as `ANY_THING` is.
+
+    Yields:
+        The index of the statement, its resource, and the first action that reaches something there.
+
+    """
     denials = [s for s in policy.statements if s.deny and not s.conditions]
     for index, statement in enumerate(policy.statements):
         if statement.deny:
             continue
         reached: dict[str, str] = {}
-        for action, targets in _TARGETS.items():
+        for action, wanted in targets.items():
             if statement.is_about(action):
-                open_targets = [target for target in targets if not _covered(denials, action, target)]
+                open_targets = [target for target in wanted if not _covered(denials, action, target)]
                 for resource in _reaching(statement, action, open_targets):
                     reached.setdefault(resource, action)
         for resource, action in reached.items():
-            message = f"{action} on {resource} is not limited to the device's own thing"
-            yield Flaw(OVERLY_PERMISSIVE, BROAD_ACCESS, index, resource, message)
+            yield index, resource, action
 
 
 def misconfigured(policy: Policy) -> Iterator[Flaw]:

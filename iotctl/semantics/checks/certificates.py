@@ -1,0 +1,205 @@
+"""Checks of certificates: their end, their age, their keys, and the lists of those that were revoked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks.keys import is_roca
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet
+
+_IN_USE: Final = ("ACTIVE", "PENDING_TRANSFER")
+_ROCA: Final = "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361"
+
+
+@check("CA_CERTIFICATE_EXPIRING_CHECK", severity=Severity.MEDIUM, of="ca_certificates")
+def ca_certificate_expiring(one: CaCertificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
+    """A registered CA certificate expires soon or has: it should sign no more device certificates."""
+    mend = f"aws iot update-ca-certificate --certificate-id {one.certificate_id} --new-status INACTIVE"
+    yield from _expiring(one, {"caCertificateId": one.certificate_id}, fleet, rules, (), mend)
+
+
+@check("DEVICE_CERTIFICATE_EXPIRING_CHECK", severity=Severity.MEDIUM, of="certificates")
+def device_certificate_expiring(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
+    """A device certificate expires soon or has: the device will not be able to connect."""
+    mend = f"iotctl onboard certs rotate {one.things[0]}" if one.things else ""
+    yield from _expiring(one, {"deviceCertificateId": one.certificate_id}, fleet, rules, one.things, mend)
+
+
+@check("DEVICE_CERTIFICATE_AGE_CHECK", severity=Severity.LOW, of="certificates")
+def device_certificate_age(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
+    """A device certificate has been active for long: keys should be renewed from time to time."""
+    if one.status != "ACTIVE" or one.created is None:
+        return
+    age = fleet.now - one.created
+    if age >= timedelta(days=rules.age_days):
+        yield Flaw(
+            "CERTIFICATE_PAST_AGE_THRESHOLD",
+            {"deviceCertificateId": one.certificate_id},
+            expected=f"younger than {rules.age_days} days",
+            actual=f"{age.days} days",
+            since=one.created + timedelta(days=rules.age_days),
+            things=one.things,
+            mend=f"iotctl onboard certs rotate {one.things[0]}" if one.things else "",
+        )
+
+
+@check("CA_CERTIFICATE_KEY_QUALITY_CHECK", severity=Severity.CRITICAL, of="ca_certificates")
+def ca_certificate_key_quality(one: CaCertificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """The key of a registered CA can be computed from its public part (CVE-2017-15361, "ROCA").
+
+    Keys of Debian's broken generator (CVE-2008-0166) are found by Device Defender only: the list of them is not here.
+    """
+    mend = f"aws iot update-ca-certificate --certificate-id {one.certificate_id} --new-status INACTIVE"
+    yield from _weak(one, {"caCertificateId": one.certificate_id}, (), mend)
+
+
+@check("DEVICE_CERTIFICATE_KEY_QUALITY_CHECK", severity=Severity.CRITICAL, of="certificates")
+def device_certificate_key_quality(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """The key of a device can be computed from its public part (CVE-2017-15361, "ROCA").
+
+    Keys of Debian's broken generator (CVE-2008-0166) are found by Device Defender only: the list of them is not here.
+    """
+    mend = f"iotctl onboard certs rotate {one.things[0]}" if one.things else ""
+    yield from _weak(one, {"deviceCertificateId": one.certificate_id}, one.things, mend)
+
+
+@check("REVOKED_CA_CERTIFICATE_STILL_ACTIVE_CHECK", severity=Severity.CRITICAL, of="ca_certificates", needs=("crls",))
+def revoked_ca_certificate(one: CaCertificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """A registered CA was revoked by its issuer and is still active here: new devices may still be signed by it."""
+    if one.status in _IN_USE and _is_revoked(one, fleet):
+        yield Flaw(
+            "CERTIFICATE_REVOKED_BY_ISSUER",
+            {"caCertificateId": one.certificate_id},
+            expected="INACTIVE",
+            actual=f"{one.status}, and in the revocation list of {one.issuer}",
+            mend=f"aws iot update-ca-certificate --certificate-id {one.certificate_id} --new-status INACTIVE",
+        )
+
+
+@check("REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("crls",))
+def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """A device certificate was revoked by its CA and is still active here: whoever has its key can connect."""
+    if one.status in _IN_USE and _is_revoked(one, fleet):
+        yield Flaw(
+            "CERTIFICATE_REVOKED_BY_ISSUER",
+            {"deviceCertificateId": one.certificate_id},
+            expected="REVOKED",
+            actual=f"{one.status}, and in the revocation list of {one.issuer}",
+            things=one.things,
+        )
+
+
+@check(
+    "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK",
+    severity=Severity.CRITICAL,
+    of="certificates",
+    needs=("ca_certificates", "crls"),
+    resource="ISSUER_CERTIFICATE",
+)
+def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """A device certificate is active although the CA that issued it was revoked by its own issuer."""
+    if one.status not in _IN_USE:
+        return
+    for authority in fleet.ca_certificates:
+        if authority.subject == one.issuer and authority.issuer != authority.subject and _is_revoked(authority, fleet):
+            yield Flaw(
+                "INTERMEDIATE_CA_REVOKED_BY_ISSUER",
+                {
+                    "issuerCertificateIdentifier": {
+                        "issuerCertificateSubject": authority.subject,
+                        "issuerCertificateSerialNumber": authority.serial,
+                    }
+                },
+                expected="no active certificate of a revoked CA",
+                actual=f"{one.certificate_id} is {one.status}",
+                things=one.things,
+                mend=f"aws iot update-certificate --certificate-id {one.certificate_id} --new-status REVOKED",
+                key=one.certificate_id,
+                details={"deviceCertificateId": one.certificate_id},
+            )
+
+
+@check("WEAK_KEY_CHECK", severity=Severity.HIGH, of="certificates", ours=True)
+def key_weaker_than_baseline(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """The key of an active certificate is of a kind that the baseline does not list as strong enough."""
+    if rules.keys and one.status in _IN_USE and one.key and one.key not in rules.keys:
+        yield Flaw(
+            "KEY_WEAKER_THAN_BASELINE",
+            {"deviceCertificateId": one.certificate_id},
+            expected=" or ".join(rules.keys),
+            actual=one.key,
+            things=one.things,
+            mend=f"iotctl onboard certs rotate {one.things[0]}" if one.things else "",
+        )
+
+
+@check("ORPHAN_CERTIFICATE_CHECK", severity=Severity.MEDIUM, of="certificates", ours=True)
+def orphan_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """An active certificate is attached to no thing: somebody may hold its key, and nobody misses it."""
+    if one.status == "ACTIVE" and not one.things:
+        yield Flaw(
+            "ACTIVE_CERTIFICATE_WITHOUT_THING",
+            {"deviceCertificateId": one.certificate_id},
+            expected="attached to a thing, or INACTIVE",
+            actual="ACTIVE, attached to nothing",
+            since=one.created,
+        )
+
+
+@check("CERTIFICATE_ON_SEVERAL_THINGS_CHECK", severity=Severity.HIGH, of="certificates", ours=True)
+def certificate_on_several_things(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """One certificate is attached to several things: they cannot be told apart, nor shut out one by one."""
+    if len(one.things) > 1:
+        yield Flaw(
+            "CERTIFICATE_ATTACHED_TO_SEVERAL_THINGS",
+            {"deviceCertificateId": one.certificate_id},
+            expected="one thing",
+            actual=f"{len(one.things)} things: {', '.join(sorted(one.things)[:5])}",
+            things=tuple(sorted(one.things)),
+            mend=f"iotctl onboard certs rotate {min(one.things)}",
+        )
+
+
+def _expiring(
+    one: Certificate | CaCertificate,
+    resource: Mapping[str, str],
+    fleet: Fleet,
+    rules: Rules,
+    things: tuple[str, ...],
+    mend: str,
+) -> Iterator[Flaw]:
+    if one.status not in _IN_USE or one.not_after is None:
+        return
+    left = one.not_after - fleet.now
+    if left > timedelta(days=rules.expiring_days):
+        return
+    past = left <= timedelta(0)
+    yield Flaw(
+        "CERTIFICATE_PAST_EXPIRATION" if past else "CERTIFICATE_APPROACHING_EXPIRATION",
+        resource,
+        expected=f"valid for more than {rules.expiring_days} days",
+        actual=f"{'expired' if past else 'expires'} {one.not_after:%Y-%m-%d}",
+        since=one.not_after if past else one.not_after - timedelta(days=rules.expiring_days),
+        things=things,
+        mend=mend,
+        details={"CERTIFICATE_EXPIRATION": one.not_after.isoformat()},
+    )
+
+
+def _weak(
+    one: Certificate | CaCertificate, resource: Mapping[str, str], things: tuple[str, ...], mend: str
+) -> Iterator[Flaw]:
+    if one.status in _IN_USE and one.modulus and is_roca(one.modulus):
+        yield Flaw(
+            _ROCA, resource, expected="a key that is random", actual=f"{one.key}, factorable", things=things, mend=mend
+        )
+
+
+def _is_revoked(one: Certificate | CaCertificate, fleet: Fleet) -> bool:
+    return any(one.issuer == crl.issuer and one.serial in crl.serials for crl in fleet.crls)

@@ -1,0 +1,38 @@
+"""Checks of how devices connected, out of the broker's history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotctl.semantics.checks import Flaw, Rules, Severity, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotctl.semantics.checks.fleet import Fleet, Sharing, Takeover
+
+
+@check("CONFLICTING_CLIENT_IDS_CHECK", severity=Severity.HIGH, of="takeovers")
+def conflicting_client_ids(one: Takeover, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """Several devices connect with one client id, and each throws the other out."""
+    yield Flaw(
+        "DUPLICATE_CLIENT_ID_ACROSS_CONNECTIONS",
+        {"clientId": one.client_id},
+        expected="one device with this client id",
+        actual=f"a connection of {', '.join(one.principals) or 'another principal'} was taken over",
+        since=one.at,
+        mend=f"iotctl onboard doctor {one.client_id}",
+    )
+
+
+@check("DEVICE_CERTIFICATE_SHARED_CHECK", severity=Severity.CRITICAL, of="sharings")
+def device_certificate_shared(one: Sharing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
+    """Several connections at the same time use one certificate: its key was copied."""
+    yield Flaw(
+        "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES",
+        {"deviceCertificateId": one.certificate_id},
+        expected="one connection with this certificate",
+        actual=f"client ids {', '.join(one.client_ids[:5])}",
+        since=one.at,
+        details={"CLIENT_IDS": ",".join(one.client_ids)},
+    )
