@@ -26,6 +26,7 @@ from iotctl.local.gateway.mqtt import listener as mqtt
 from iotctl.local.gateway.mqtt.broker import Broker
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
 from iotctl.local.gateway.trust import TrustDirectory
+from iotctl.local.indexer import Indexer
 from iotctl.local.scheduler import Scheduler
 from iotctl.local.services import (
     OPERATIONS,
@@ -35,6 +36,7 @@ from iotctl.local.services import (
     certificates,
     events,
     group_members,
+    index,
     jobs,
     policies,
     policy_attachments,
@@ -69,6 +71,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     copies,
     events,
     group_members,
+    *index.SERVICES,
     *jobs.SERVICES,
     listing,
     objects,
@@ -139,6 +142,7 @@ class _Running:
         self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
         self._exchange = Exchange(self._store, self._broker, self._hear)
         self._scheduler = Scheduler(self._store, rolling.next_due, rolling.run_due)
+        self._indexer = Indexer(self._store, self._broker)
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
         self.stopping = asyncio.Event()
@@ -164,6 +168,8 @@ class _Running:
         self._parts.callback(self._scheduler.stop)
         self._broker.start()
         self._parts.callback(self._broker.stop)
+        self._indexer.start()
+        self._parts.callback(self._indexer.stop)
         server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
         self._parts.callback(server.close)
         await http.start(listeners["http"])
@@ -201,6 +207,9 @@ class _Running:
         kind, name = event.topic.split("/", 2)[1:]
         if kind == "due":
             self._scheduler.look()
+            return
+        self._indexer.hear(kind, name)
+        if kind == "index":
             return
         content = json.loads(event.payload)
         if kind == "certificate":

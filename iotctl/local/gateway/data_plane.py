@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, Properties
 from iotctl.local.services import AwsError, Operation, invalid, not_found, things
+from iotctl.local.services.index import entries
 from iotctl.semantics import topics
 
 if TYPE_CHECKING:
@@ -166,14 +167,25 @@ def _get_thing_connectivity_data(
     """Whether a thing is connected: the client that has its name."""
     things.known(store, thingName)
     state = broker.connection(thingName)
+    ended = _ended(store, thingName)
     if state is None:
-        return {"thingName": thingName, "connected": False}
+        return {"thingName": thingName, "connected": False, **ended}
     answer = {**_described(state), "thingName": thingName, "clientId": thingName}
-    if state.connected:
+    if not state.connected:
+        answer |= ended
+    else:
         answer["timestamp"] = state.connected_at
         if includeSocketInformation:
             answer |= _socket(state)
     return answer
+
+
+def _ended(store: Store, client_id: str) -> dict[str, Any]:
+    """When and why a client's last connection ended, as far as the fleet index knows."""
+    known = entries.connectivity(store, client_id)
+    if known is None or known["connected"]:
+        return {}
+    return {"timestamp": known["timestamp"] / 1000, "disconnectReason": known["disconnectReason"]}
 
 
 def _described(state: ConnectionState) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which things are in which static thing groups.
+"""Which things are in which thing groups.
 
 Source: AWS IoT developer guide, thing-groups: at most 10 groups a thing, and one of a hierarchy.
 """
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import events, invalid, operation, things
 from iotctl.local.services.paging import page
-from iotctl.local.services.thing_groups import DESCENDANTS, ancestors, arn, known, name_and_arn
+from iotctl.local.services.thing_groups import DESCENDANTS, ancestors, arn, known, name_and_arn, only_static
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from iotctl.local.store import Store
 
 SCHEMA: Final = """
@@ -35,11 +37,11 @@ def add_thing_to_thing_group(
     thingGroupArn: str | None = None,
     thingName: str | None = None,
     thingArn: str | None = None,
-    overrideDynamicGroups: bool = False,  # noqa: ARG001  counts for dynamic groups, and these are static
+    overrideDynamicGroups: bool = False,
 ) -> None:
     """Put a thing in a group; again is no error."""
     group = things.by_name_or_arn(store, "thinggroup", thingGroupName, thingGroupArn)
-    _add(store, things.named(store, thingName, thingArn), group)
+    _add(store, things.named(store, thingName, thingArn), group, override=overrideDynamicGroups)
 
 
 @operation("iot:RemoveThingFromThingGroup")
@@ -62,14 +64,14 @@ def update_thing_groups_for_thing(
     thingName: str | None = None,
     thingGroupsToAdd: list[str] | None = None,
     thingGroupsToRemove: list[str] | None = None,
-    overrideDynamicGroups: bool = False,  # noqa: ARG001  counts for dynamic groups, and these are static
+    overrideDynamicGroups: bool = False,
 ) -> None:
     """Take a thing out of groups and put it in others, all or nothing."""
     thing = things.named(store, thingName, None)
     for group in thingGroupsToRemove or ():
         _remove(store, thing, group)
     for group in thingGroupsToAdd or ():
-        _add(store, thing, group)
+        _add(store, thing, group, override=overrideDynamicGroups)
 
 
 @operation("iot:ListThingGroupsForThing")
@@ -118,13 +120,35 @@ def groups_of(store: Store, thing: str) -> list[str]:
     return [name for row in rows for name in ancestors(store, row["group_name"])]
 
 
-def _add(store: Store, thing: str, group: str) -> None:
+def join(store: Store, thing: str, group: str) -> None:
+    """Put a thing in a dynamic group whose query finds it.
+
+    A thing in as many groups as it can be is not added, unless it is in a younger dynamic group, which it then leaves.
+    """
+    held = _held(store, thing)
+    if any(row["group_name"] == group for row in held):
+        return
+    if len(held) >= _MOST_GROUPS:
+        number = store.row("SELECT number FROM dynamic_group WHERE name = ?", group)
+        youngest = _youngest(held)
+        if youngest is None or number is None or youngest["number"] < number["number"]:
+            return
+        leave(store, thing, youngest["group_name"])
+    _put(store, thing, group)
+
+
+def leave(store: Store, thing: str, group: str) -> None:
+    """Take a thing out of a group; one that is not in it is no error."""
+    row = store.row("SELECT id FROM thing_group_member WHERE thing_name = ? AND group_name = ?", thing, group)
+    if row:
+        store.execute("DELETE FROM thing_group_member WHERE thing_name = ? AND group_name = ?", thing, group)
+        _changed(store, thing, group, row["id"], "REMOVED")
+
+
+def _add(store: Store, thing: str, group: str, *, override: bool) -> None:
     wanted = known(store, group)
-    held = store.rows(
-        "SELECT group_name, root FROM thing_group_member JOIN thing_group ON thing_group.name = group_name"
-        " WHERE thing_name = ?",
-        thing,
-    )
+    only_static(store, group)
+    held = _held(store, thing)
     if any(row["group_name"] == group for row in held):
         return
     for row in held:
@@ -132,18 +156,37 @@ def _add(store: Store, thing: str, group: str) -> None:
             message = f"Thing {thing} is in the group {row['group_name']}, which is of the same hierarchy as {group}"
             raise invalid(message)
     if len(held) >= _MOST_GROUPS:
-        raise invalid(f"Thing {thing} cannot be in more than {_MOST_GROUPS} thing groups")
-    membership = str(uuid.uuid4())
-    store.execute("INSERT INTO thing_group_member VALUES (?, ?, ?)", thing, group, membership)
-    _changed(store, thing, group, membership, "ADDED")
+        youngest = _youngest(held)
+        if not override or youngest is None:
+            raise invalid(f"Thing {thing} cannot be in more than {_MOST_GROUPS} thing groups")
+        leave(store, thing, youngest["group_name"])
+    _put(store, thing, group)
 
 
 def _remove(store: Store, thing: str, group: str) -> None:
     known(store, group)
-    row = store.row("SELECT id FROM thing_group_member WHERE thing_name = ? AND group_name = ?", thing, group)
-    if row:
-        store.execute("DELETE FROM thing_group_member WHERE thing_name = ? AND group_name = ?", thing, group)
-        _changed(store, thing, group, row["id"], "REMOVED")
+    only_static(store, group)
+    leave(store, thing, group)
+
+
+def _held(store: Store, thing: str) -> list[sqlite3.Row]:
+    return store.rows(
+        "SELECT group_name, root, number FROM thing_group_member"
+        " JOIN thing_group ON thing_group.name = group_name LEFT JOIN dynamic_group ON dynamic_group.name = group_name"
+        " WHERE thing_name = ?",
+        thing,
+    )
+
+
+def _youngest(held: list[sqlite3.Row]) -> sqlite3.Row | None:
+    """The dynamic group that was made last, if there is a dynamic one among them."""
+    return max((row for row in held if row["number"] is not None), key=lambda row: int(row["number"]), default=None)
+
+
+def _put(store: Store, thing: str, group: str) -> None:
+    membership = str(uuid.uuid4())
+    store.execute("INSERT INTO thing_group_member VALUES (?, ?, ?)", thing, group, membership)
+    _changed(store, thing, group, membership, "ADDED")
 
 
 def _changed(store: Store, thing: str, group: str, membership: str, operation_name: str) -> None:

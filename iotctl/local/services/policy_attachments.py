@@ -34,6 +34,8 @@ def attach_policy(store: Store, policyName: str, target: str) -> None:
     """Attach a policy to a certificate, a Cognito identity or a thing group; again is no error."""
     policies.known(store, policyName)
     group = _target(store, target)
+    if group:
+        thing_groups.only_static(store, group)
     most = _MOST_OF_GROUP if group else _MOST_OF_PRINCIPAL
     held = [row["policy_name"] for row in _attached(store, target)]
     if policyName in held:

@@ -1,4 +1,4 @@
-"""Static thing groups and their hierarchy.
+"""Thing groups: static ones and their hierarchy, and what dynamic ones (`index/`) have in common with them.
 
 Source: AWS IoT developer guide, thing-groups: one direct parent, fixed when the group is made; 7 levels; 100 direct
 children.
@@ -25,8 +25,12 @@ CREATE TABLE IF NOT EXISTS thing_group (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, parent TEXT REFERENCES thing_group (name), root TEXT NOT NULL,
     description TEXT NOT NULL, attributes TEXT NOT NULL, version INTEGER NOT NULL, created REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS thing_group_by_parent ON thing_group (parent, name)
+CREATE INDEX IF NOT EXISTS thing_group_by_parent ON thing_group (parent, name);
+CREATE TABLE IF NOT EXISTS dynamic_group (
+    name TEXT PRIMARY KEY REFERENCES thing_group (name), query TEXT NOT NULL, number INTEGER NOT NULL
+) WITHOUT ROWID
 """
+# `number` orders the dynamic groups by age.
 
 DESCENDANTS: Final = """
 WITH RECURSIVE descendant (name) AS (
@@ -94,6 +98,8 @@ def describe_thing_group(store: Store, thingGroupName: str) -> dict[str, Any]:
     if row["parent"]:
         above = reversed(ancestors(store, thingGroupName)[1:])
         metadata["rootToParentThingGroups"] = [name_and_arn(store, name) for name in above]
+    query = query_of(store, thingGroupName)
+    dynamic = {"indexName": "AWS_Things", "queryString": query, "queryVersion": "2017-09-30", "status": "ACTIVE"}
     properties: dict[str, Any] = {"thingGroupDescription": row["description"] or None}
     if held := attributes.read(row["attributes"]):
         properties["attributePayload"] = {"attributes": held}
@@ -104,6 +110,7 @@ def describe_thing_group(store: Store, thingGroupName: str) -> dict[str, Any]:
         "version": row["version"],
         "thingGroupProperties": properties,
         "thingGroupMetadata": metadata,
+        **(dynamic if query is not None else {}),
     }
 
 
@@ -112,37 +119,47 @@ def update_thing_group(
     store: Store, thingGroupName: str, thingGroupProperties: Mapping[str, Any], expectedVersion: int | None = None
 ) -> dict[str, Any]:
     """Change the description or the attributes; the version grows by one."""
-    row = known(store, thingGroupName)
-    _expected(row, expectedVersion)
-    payload = thingGroupProperties.get("attributePayload")
-    changed = attributes.applied(attributes.read(row["attributes"]), payload)
-    attributes.limited(changed, attributes.OF_GROUP, f"Thing group {thingGroupName}")
+    only_static(store, thingGroupName)
+    return changed(store, thingGroupName, thingGroupProperties, expectedVersion)
+
+
+def changed(store: Store, name: str, properties: Mapping[str, Any], version: int | None) -> dict[str, Any]:
+    """Change the description or the attributes of a group of either kind."""
+    row = known(store, name)
+    _expected(row, version)
+    payload = properties.get("attributePayload")
+    held = attributes.applied(attributes.read(row["attributes"]), payload)
+    attributes.limited(held, attributes.OF_GROUP, f"Thing group {name}")
     store.execute(
         "UPDATE thing_group SET description = ?, attributes = ?, version = version + 1 WHERE name = ?",
-        thingGroupProperties.get("thingGroupDescription", row["description"]),
-        attributes.written(changed),
-        thingGroupName,
+        properties.get("thingGroupDescription", row["description"]),
+        attributes.written(held),
+        name,
     )
-    _event(store, thingGroupName, "UPDATED")
+    _event(store, name, "UPDATED")
     return {"version": row["version"] + 1}
 
 
 @operation("iot:DeleteThingGroup")
 def delete_thing_group(store: Store, thingGroupName: str, expectedVersion: int | None = None) -> None:
     """Delete a group without children; its things stay. One that does not exist is no error."""
-    row = find(store, thingGroupName)
-    if row is None:
-        return
-    _expected(row, expectedVersion)
-    if store.row("SELECT 1 FROM thing_group WHERE parent = ?", thingGroupName):
-        raise invalid(f"Cannot delete thing group : {thingGroupName} when there are still child groups attached to it.")
-    _event(store, thingGroupName, "DELETED")
-    _hierarchy_event(store, thingGroupName, "REMOVED")
-    store.publish(f"$local/thing-group/{thingGroupName}", {"operation": "DELETED"})
-    store.execute("DELETE FROM thing_group_member WHERE group_name = ?", thingGroupName)
-    store.execute("DELETE FROM policy_attachment WHERE target = ?", arn(store, thingGroupName))
-    store.execute("DELETE FROM thing_group WHERE name = ?", thingGroupName)
-    forget_tags(store, arn(store, thingGroupName))
+    if find(store, thingGroupName):
+        only_static(store, thingGroupName)
+        delete(store, thingGroupName, expectedVersion)
+
+
+def delete(store: Store, name: str, version: int | None) -> None:
+    """Delete a group of either kind."""
+    _expected(known(store, name), version)
+    if store.row("SELECT 1 FROM thing_group WHERE parent = ?", name):
+        raise invalid(f"Cannot delete thing group : {name} when there are still child groups attached to it.")
+    _event(store, name, "DELETED")
+    _hierarchy_event(store, name, "REMOVED")
+    store.publish(f"$local/thing-group/{name}", {"operation": "DELETED"})
+    store.execute("DELETE FROM thing_group_member WHERE group_name = ?", name)
+    store.execute("DELETE FROM policy_attachment WHERE target = ?", arn(store, name))
+    store.execute("DELETE FROM thing_group WHERE name = ?", name)
+    forget_tags(store, arn(store, name))
 
 
 @operation("iot:ListThingGroups")
@@ -201,6 +218,23 @@ def known(store: Store, name: str) -> sqlite3.Row:
     return row
 
 
+def query_of(store: Store, name: str) -> str | None:
+    """The query of a dynamic group; None: it is a static one."""
+    row = store.row("SELECT query FROM dynamic_group WHERE name = ?", name)
+    return row["query"] if row else None
+
+
+def only_static(store: Store, name: str) -> None:
+    """Refuse a dynamic group.
+
+    Raises:
+        AwsError: InvalidRequestException.
+
+    """
+    if query_of(store, name) is not None:
+        raise invalid(f"Thing group {name} is a dynamic thing group, for which this operation is not supported")
+
+
 def ancestors(store: Store, name: str) -> list[str]:
     """The group itself and every group above it, the root last."""
     names: list[str] = []
@@ -214,6 +248,7 @@ def ancestors(store: Store, name: str) -> list[str]:
 def _root_for_child(store: Store, parent: str) -> str:
     """The root of a new child of `parent`, if the hierarchy takes one more."""
     row = known(store, parent)
+    only_static(store, parent)
     if len(ancestors(store, parent)) >= _DEEPEST:
         raise invalid(f"A thing group hierarchy cannot be deeper than {_DEEPEST} levels")
     children = store.row("SELECT count(*) AS n FROM thing_group WHERE parent = ?", parent)
