@@ -17,7 +17,7 @@ _iotctl() {
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;
-    "shadow diff") known="--exit-code --file --name --search --thing-group --things --help" ;;
+    "shadow diff") known="--exit-code --file --live --name --search --thing-group --things --help" ;;
     "shadow list") known="--help" ;;
     "shadow delete") known="--dry-run --max-changes --name --search --thing-group --things --help" ;;
     "shadow watch") known="--count --for --name --search --thing-group --things --help" ;;

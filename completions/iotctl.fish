@@ -59,6 +59,7 @@ complete -c iotctl -n "__iotctl_at 'shadow set'" -l wait
 complete -c iotctl -n "__iotctl_at 'shadow set'" -l help
 complete -c iotctl -n "__iotctl_at 'shadow diff'" -l exit-code
 complete -c iotctl -n "__iotctl_at 'shadow diff'" -l file
+complete -c iotctl -n "__iotctl_at 'shadow diff'" -l live
 complete -c iotctl -n "__iotctl_at 'shadow diff'" -l name
 complete -c iotctl -n "__iotctl_at 'shadow diff'" -l search
 complete -c iotctl -n "__iotctl_at 'shadow diff'" -l thing-group

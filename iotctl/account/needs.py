@@ -44,7 +44,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "shadow get": ("iot-data:GetThingShadow",),
     "shadow set": (*_SCOPE, "iot-data:GetThingShadow", "iot-data:UpdateThingShadow"),
-    "shadow diff": (*_SCOPE, "iot-data:GetThingShadow"),
+    "shadow diff": (*_SCOPE, "iot-data:GetThingShadow", "iot:GetIndexingConfiguration", "iot:ListThingGroups"),
     "shadow list": ("iot:DescribeThing", "iot-data:GetThingShadow", "iot-data:ListNamedShadowsForThing"),
     "shadow delete": (*_SCOPE, "iot-data:DeleteThingShadow"),
     # An operator's MQTT connection is allowed by IAM too, with the actions of IoT policies.

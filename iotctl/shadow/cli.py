@@ -116,10 +116,11 @@ def diff(
         str | None, typer.Option("--file", metavar="FILE", help="A desired state (JSON), to compare with.")
     ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 4 where something differs.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")] = False,
 ) -> Result:
     """Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet."""
     from iotctl.scope import Scope
-    from iotctl.shadow import documents
+    from iotctl.shadow import documents, indexed
 
     aws = ctx.obj.aws
     if other is not None:
@@ -129,7 +130,7 @@ def diff(
         return _differences(list(documents.rows(left.thing_name, one, two, titles)), titles, exit_code, ())
     chosen = Scope(thing, thing_group, search, things)
     expected = _json_file(file)
-    shadows = documents.read_all(ctx.obj.world(), _things(ctx.obj, chosen), name)
+    shadows, source = indexed.of_scope(aws, ctx.obj.world(), chosen, name, live=live)
     titles = ("desired", "reported" if expected is None else "file")
     rows: list[dict[str, Any]] = []
     total = without = 0
@@ -144,6 +145,7 @@ def diff(
         else:
             rows += documents.rows(shadow.thing_name, shadow.section("desired"), expected, titles)
     notes = [] if chosen.is_one else [_counted(rows, total, without)]
+    notes += [source] if source else []
     rows.sort(key=lambda row: row["thingName"])
     return _differences(rows, titles, exit_code, tuple(notes))
 

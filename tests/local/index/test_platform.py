@@ -15,9 +15,13 @@ from tests.local.clients import Mqtt, register, until
 from tests.local.conftest import client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
     from iotctl.target import Platform
+    from tests.conftest import Ran
     from tests.local.conftest import Name
 
 
@@ -86,3 +90,33 @@ def test_dynamic_groups_follow_the_shadows(index_iot: Any, index_platform: tuple
     data.update_thing_shadow(thingName=thing, payload=json.dumps({"state": {"reported": {"battery": 70}}}))
     until(lambda: index_iot.list_things_in_thing_group(thingGroupName=group)["things"] == [])
     index_iot.delete_dynamic_thing_group(thingGroupName=group)
+
+
+def test_shadow_diff_of_a_fleet_comes_from_the_index(
+    index_iot: Any,
+    index_platform: tuple[State, Platform],
+    name: Name,
+    iotctl: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By group and by query, it finds who deviates, and says where it looked; --live looks at the shadows."""
+    data, group = client(index_platform[1], "iot-data"), name("north")
+    index_iot.create_thing_group(thingGroupName=group)
+    things = [name("press-a"), name("press-b")]
+    for number, thing in enumerate(things):
+        index_iot.create_thing(thingName=thing)
+        index_iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+        state = {"desired": {"rate": 5}, "reported": {"rate": 5 - number}}
+        data.update_thing_shadow(thingName=thing, payload=json.dumps({"state": state}))
+    until(lambda: finds(index_iot, f"thingGroupNames:{group} AND shadow.hasDelta:true") == [things[1]])
+    monkeypatch.setenv("IOTCTL_HOME", str(index_platform[0].directory.parent))
+
+    query = f"thingGroupNames:{group}"
+    for scope in (("-g", group), ("--search", query)):
+        ran = iotctl("shadow", "diff", *scope, "--local")
+        assert f"{things[1]}\t/rate\t5\t4\n" == ran.stdout
+        assert "1 of 2 things deviate" in ran.stderr
+        assert "fleet index" in ran.stderr
+    live = iotctl("shadow", "diff", "-g", group, "--local", "--live")
+    assert (f"{things[1]}\t/rate\t5\t4\n", False) == (live.stdout, "fleet index" in live.stderr)
+    assert 2 == iotctl("shadow", "diff", "--search", "thingName:*x", "--local").code
