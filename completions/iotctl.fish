@@ -5,6 +5,7 @@ function __iotctl_at --argument-names wanted
   test "$typed" = "$wanted"
 end
 complete -c iotctl -f -n "__iotctl_at ''" -a account -d 'What this tool needs of an AWS account: who am I, what may I do, what is there.'
+complete -c iotctl -f -n "__iotctl_at ''" -a audit -d 'Find where the fleet is not as it should be: Device Defenders checks, and your own.'
 complete -c iotctl -f -n "__iotctl_at ''" -a local -d 'AWS IoT on this machine: one process, no account, the same commands.'
 complete -c iotctl -f -n "__iotctl_at ''" -a onboard -d 'A CSV becomes registered things, each with its own key and certificate.'
 complete -c iotctl -f -n "__iotctl_at ''" -a shadow -d 'Read, change and compare device state: classic and named shadows.'
@@ -80,6 +81,24 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -l search
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'
+complete -c iotctl -n "__iotctl_at 'audit'" -l help
+complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
+complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
+complete -c iotctl -n "__iotctl_at 'audit run'" -l check
+complete -c iotctl -n "__iotctl_at 'audit run'" -l crl
+complete -c iotctl -n "__iotctl_at 'audit run'" -l fail-on
+complete -c iotctl -n "__iotctl_at 'audit run'" -l report
+complete -c iotctl -n "__iotctl_at 'audit run'" -l search
+complete -c iotctl -n "__iotctl_at 'audit run'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'audit run'" -l things
+complete -c iotctl -n "__iotctl_at 'audit run'" -l help
+complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
+complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
+complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
 complete -c iotctl -f -n "__iotctl_at 'account'" -a check -d 'Who and where am I, and is what iotctl needs there: identity, endpoint, clock, permissions, indexing.'
 complete -c iotctl -f -n "__iotctl_at 'account'" -a iam -d 'Print the least-privilege IAM policy for a command, ready to attach.'
 complete -c iotctl -n "__iotctl_at 'account'" -l help

@@ -67,11 +67,17 @@ _CONFLICT = (
     "DeleteConflict",
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
+_READS = ("Describe", "Get", "List", "Search")
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 
 class Aws:
-    """One account and region, or the local platform; clients are made when first needed, and shared by threads."""
+    """One account and region, or the local platform; clients are made when first needed, and shared by threads.
+
+    Attributes:
+        read_only: refuse everything that is not a read, whoever asks for it.
+
+    """
 
     def __init__(
         self, *, profile: str | None = None, region: str | None = None, platform: Platform | None = None
@@ -79,6 +85,7 @@ class Aws:
         self._profile = profile
         self._region = region
         self._platform = platform
+        self.read_only = False
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, bool], BaseClient] = {}
         self._methods: dict[tuple[str, bool], Any] = {}
@@ -210,7 +217,18 @@ class Aws:
         client: BaseClient = self._session.client(service, config=config, endpoint_url=endpoint)
         kind_of(credentials.access_key or "", client.meta.endpoint_url)
         client.meta.events.register("before-parse.*.*", _refuse_partial)
+        client.meta.events.register("before-call.*.*", self._refuse_changes)
         return client
+
+    def _refuse_changes(self, model: OperationModel, **_: object) -> None:
+        """Refuse what is no read, right before it would be sent.
+
+        Raises:
+            PermissionError: it is none, and only reads are allowed.
+
+        """
+        if self.read_only and not model.name.startswith(_READS):
+            raise PermissionError(f"{model.name} would change something, and this command only reads")
 
     def _method(self, op: str, *, once: bool) -> Any:  # noqa: ANN401  botocore makes it at run time
         method = self._methods.get((op, once))

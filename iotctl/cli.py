@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from iotctl.journal import Outcome
     from iotctl.plan import Plan
 
-CAPABILITIES: Final = ("onboard", "shadow", "account", "local")
+CAPABILITIES: Final = ("onboard", "shadow", "audit", "account", "local")
 
 _UsageError: Final[Any] = typer.BadParameter.__base__
 _ClickError: Final[Any] = _UsageError.__base__
@@ -138,11 +138,13 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
         return code
     if isinstance(answer, Stream):
         try:
-            return output.stream(command, answer)
+            output.stream(command, answer)
+        except KeyboardInterrupt:
+            return Exit.OK
         except BrokenPipeError as error:
             # A reader that has seen enough is how a tail ends well.
             _unwritten(error)
-            return Exit.OK
+        return Exit.OK
     return Exit(answer) if isinstance(answer, int) else Exit.OK
 
 

@@ -73,6 +73,12 @@ class Context:
         return aws
 
     @property
+    def reading(self) -> Aws:
+        """The same account for a command that may only read: from now on whatever is no read is refused."""
+        self.aws.read_only = True
+        return self.aws
+
+    @property
     def target(self) -> Target:
         """The account and region this command acts on."""
         return self.aws.target

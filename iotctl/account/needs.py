@@ -23,6 +23,21 @@ _SHARED: Final = (
 
 _SCOPE: Final = ("iot:ListThingsInThingGroup", "iot:SearchIndex", "sts:GetCallerIdentity")
 
+_FLEET: Final = (
+    "iot:DescribeCertificate",
+    "iot:DescribeThing",
+    "iot:DescribeThingGroup",
+    "iot:GetPolicy",
+    "iot:ListCertificates",
+    "iot:ListPolicies",
+    "iot:ListPrincipalThings",
+    "iot:ListTargetsForPolicy",
+    "iot:ListThingGroups",
+    "iot:ListThingPrincipals",
+    "iot:ListThings",
+    "iot-data:GetThingShadow",
+)
+
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "onboard plan": (*_SHARED, "iot:DescribeThing"),
     "onboard apply": (
@@ -49,6 +64,16 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "shadow delete": (*_SCOPE, "iot-data:DeleteThingShadow"),
     # An operator's MQTT connection is allowed by IAM too, with the actions of IoT policies.
     "shadow watch": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
+    "audit baseline": (*_SCOPE, *_FLEET),
+    "audit run": (
+        *_SCOPE,
+        *_FLEET,
+        "iot:DescribeCACertificate",
+        "iot:GetLoggingOptions",
+        "iot:GetThingConnectivityData",
+        "iot:GetV2LoggingOptions",
+        "iot:ListCACertificates",
+    ),
     "account check": (
         "iot:DescribeEndpoint",
         "iot:GetIndexingConfiguration",

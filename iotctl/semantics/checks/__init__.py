@@ -20,7 +20,8 @@ from iotctl import text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotctl.semantics.checks.fleet import Fleet
+    from iotctl.semantics.checks.declared import Baseline, Membership
+    from iotctl.semantics.checks.fleet import Fleet, Thing
 
 _Check = TypeVar("_Check", bound=Callable[..., Iterator[Any]])
 
@@ -58,6 +59,8 @@ class Rules:
         keys: the kinds of keys that are strong enough, e.g. "ec-secp256r1"; empty: every kind that AWS IoT takes.
         stuck_seconds: desired state that was not reported for so long is stuck.
         silent_seconds: a device that neither connected nor reported for so long is silent.
+        baseline: what was declared; None: the checks that need one are skipped.
+        conditions: the conditions of its membership rules, by their text, ready to be asked.
 
     """
 
@@ -66,6 +69,15 @@ class Rules:
     keys: tuple[str, ...] = ()
     stuck_seconds: float = 24 * 3600
     silent_seconds: float = 7 * 24 * 3600
+    baseline: Baseline | None = None
+    conditions: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
+
+    def belonging(self, thing: Thing) -> Iterator[tuple[Membership, bool]]:
+        """Each membership rule of the baseline, and whether the thing belongs in its group."""
+        if self.baseline and self.baseline.memberships:
+            known = {"thingName": thing.name, "thingTypeName": thing.type_name, "attributes": thing.attributes}
+            for rule in self.baseline.memberships:
+                yield rule, self.conditions[rule.where](known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,7 @@ class Flaw:
         actual: what is.
         since: since when it is so, where that is known.
         things: the things that it concerns.
-        mend: the command that mends it; empty: `audit fix` with the finding's id.
+        mend: the command that mends it, capitals standing for what it cannot know.
         key: what tells it from other flaws of the same check and resource: a path, a name.
         details: additionalInfo, in AWS's words.
 
@@ -90,9 +102,9 @@ class Flaw:
     resource: Mapping[str, Any]
     expected: str
     actual: str
+    mend: str
     since: datetime | None = None
     things: tuple[str, ...] = ()
-    mend: str = ""
     key: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
@@ -146,11 +158,6 @@ class Finding:
             value = next(iter(value.values()))
         return str(value)
 
-    @property
-    def mend(self) -> str:
-        """The command that mends it."""
-        return self.flaw.mend or f"iotctl audit fix {self.finding_id}"
-
     def order(self) -> tuple[Any, ...]:
         """What findings are sorted by: the worst first, then by name."""
         return self.check.severity.rank, self.check.name, self.resource, self.flaw.reason, self.flaw.key
@@ -170,7 +177,7 @@ class Finding:
             "expected": flaw.expected,
             "actual": flaw.actual,
             "since": flaw.since.isoformat() if flaw.since else None,
-            "mend": self.mend,
+            "mend": flaw.mend,
             "additionalInfo": dict(flaw.details),
         }
 
@@ -234,7 +241,15 @@ def check(
 
 def load() -> Mapping[str, Check]:
     """Every check, by name."""
-    from iotctl.semantics.checks import account, certificates, connections, policies, registry, roles  # noqa: F401
+    from iotctl.semantics.checks import (  # noqa: F401  importing them registers their checks
+        account,
+        certificates,
+        connections,
+        drift,
+        policies,
+        registry,
+        roles,
+    )
 
     return CHECKS
 

@@ -24,10 +24,10 @@ def ca_certificate_expiring(one: CaCertificate, fleet: Fleet, rules: Rules) -> I
     yield from _expiring(one, {"caCertificateId": one.certificate_id}, fleet, rules, (), mend)
 
 
-@check("DEVICE_CERTIFICATE_EXPIRING_CHECK", severity=Severity.MEDIUM, of="certificates")
+@check("DEVICE_CERTIFICATE_EXPIRING_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("pems",))
 def device_certificate_expiring(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A device certificate expires soon or has: the device will not be able to connect."""
-    mend = f"iotctl onboard certs rotate {one.things[0]}" if one.things else ""
+    mend = _switch_off(one)
     yield from _expiring(one, {"deviceCertificateId": one.certificate_id}, fleet, rules, one.things, mend)
 
 
@@ -45,7 +45,7 @@ def device_certificate_age(one: Certificate, fleet: Fleet, rules: Rules) -> Iter
             actual=f"{age.days} days",
             since=one.created + timedelta(days=rules.age_days),
             things=one.things,
-            mend=f"iotctl onboard certs rotate {one.things[0]}" if one.things else "",
+            mend=_switch_off(one),
         )
 
 
@@ -59,13 +59,13 @@ def ca_certificate_key_quality(one: CaCertificate, fleet: Fleet, rules: Rules) -
     yield from _weak(one, {"caCertificateId": one.certificate_id}, (), mend)
 
 
-@check("DEVICE_CERTIFICATE_KEY_QUALITY_CHECK", severity=Severity.CRITICAL, of="certificates")
+@check("DEVICE_CERTIFICATE_KEY_QUALITY_CHECK", severity=Severity.CRITICAL, of="certificates", needs=("pems",))
 def device_certificate_key_quality(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """The key of a device can be computed from its public part (CVE-2017-15361, "ROCA").
 
     Keys of Debian's broken generator (CVE-2008-0166) are found by Device Defender only: the list of them is not here.
     """
-    mend = f"iotctl onboard certs rotate {one.things[0]}" if one.things else ""
+    mend = _switch_off(one)
     yield from _weak(one, {"deviceCertificateId": one.certificate_id}, one.things, mend)
 
 
@@ -82,7 +82,9 @@ def revoked_ca_certificate(one: CaCertificate, fleet: Fleet, rules: Rules) -> It
         )
 
 
-@check("REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("crls",))
+@check(
+    "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("pems", "crls")
+)
 def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A device certificate was revoked by its CA and is still active here: whoever has its key can connect."""
     if one.status in _IN_USE and _is_revoked(one, fleet):
@@ -92,6 +94,7 @@ def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> 
             expected="REVOKED",
             actual=f"{one.status}, and in the revocation list of {one.issuer}",
             things=one.things,
+            mend=_switch_off(one, "REVOKED"),
         )
 
 
@@ -99,7 +102,7 @@ def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> 
     "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK",
     severity=Severity.CRITICAL,
     of="certificates",
-    needs=("ca_certificates", "crls"),
+    needs=("pems", "ca_certificates", "crls"),
     resource="ISSUER_CERTIFICATE",
 )
 def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
@@ -119,13 +122,13 @@ def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Ite
                 expected="no active certificate of a revoked CA",
                 actual=f"{one.certificate_id} is {one.status}",
                 things=one.things,
-                mend=f"aws iot update-certificate --certificate-id {one.certificate_id} --new-status REVOKED",
+                mend=_switch_off(one, "REVOKED"),
                 key=one.certificate_id,
                 details={"deviceCertificateId": one.certificate_id},
             )
 
 
-@check("WEAK_KEY_CHECK", severity=Severity.HIGH, of="certificates", ours=True)
+@check("WEAK_KEY_CHECK", severity=Severity.HIGH, of="certificates", needs=("pems",), ours=True)
 def key_weaker_than_baseline(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """The key of an active certificate is of a kind that the baseline does not list as strong enough."""
     if rules.keys and one.status in _IN_USE and one.key and one.key not in rules.keys:
@@ -135,11 +138,11 @@ def key_weaker_than_baseline(one: Certificate, fleet: Fleet, rules: Rules) -> It
             expected=" or ".join(rules.keys),
             actual=one.key,
             things=one.things,
-            mend=f"iotctl onboard certs rotate {one.things[0]}" if one.things else "",
+            mend=_switch_off(one),
         )
 
 
-@check("ORPHAN_CERTIFICATE_CHECK", severity=Severity.MEDIUM, of="certificates", ours=True)
+@check("ORPHAN_CERTIFICATE_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("principals",), ours=True)
 def orphan_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """An active certificate is attached to no thing: somebody may hold its key, and nobody misses it."""
     if one.status == "ACTIVE" and not one.things:
@@ -149,10 +152,13 @@ def orphan_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator
             expected="attached to a thing, or INACTIVE",
             actual="ACTIVE, attached to nothing",
             since=one.created,
+            mend=_switch_off(one),
         )
 
 
-@check("CERTIFICATE_ON_SEVERAL_THINGS_CHECK", severity=Severity.HIGH, of="certificates", ours=True)
+@check(
+    "CERTIFICATE_ON_SEVERAL_THINGS_CHECK", severity=Severity.HIGH, of="certificates", needs=("principals",), ours=True
+)
 def certificate_on_several_things(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """One certificate is attached to several things: they cannot be told apart, nor shut out one by one."""
     if len(one.things) > 1:
@@ -162,8 +168,13 @@ def certificate_on_several_things(one: Certificate, fleet: Fleet, rules: Rules) 
             expected="one thing",
             actual=f"{len(one.things)} things: {', '.join(sorted(one.things)[:5])}",
             things=tuple(sorted(one.things)),
-            mend=f"iotctl onboard certs rotate {min(one.things)}",
+            mend=f"aws iot detach-thing-principal --thing-name {max(one.things)} --principal CERTIFICATE_ARN",
         )
+
+
+def _switch_off(one: Certificate, status: str = "INACTIVE") -> str:
+    """What ends the use of a certificate, once its thing has a new one."""
+    return f"aws iot update-certificate --certificate-id {one.certificate_id} --new-status {status}"
 
 
 def _expiring(

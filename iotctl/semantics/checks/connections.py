@@ -21,7 +21,7 @@ def conflicting_client_ids(one: Takeover, fleet: Fleet, rules: Rules) -> Iterato
         expected="one device with this client id",
         actual=f"a connection of {', '.join(one.principals) or 'another principal'} was taken over",
         since=one.at,
-        mend=f"iotctl onboard doctor {one.client_id}",
+        mend=f"aws iot get-thing-connectivity-data --thing-name {one.client_id}",
     )
 
 
@@ -33,6 +33,7 @@ def device_certificate_shared(one: Sharing, fleet: Fleet, rules: Rules) -> Itera
         {"deviceCertificateId": one.certificate_id},
         expected="one connection with this certificate",
         actual=f"client ids {', '.join(one.client_ids[:5])}",
+        mend=f"aws iot update-certificate --certificate-id {one.certificate_id} --new-status REVOKED",
         since=one.at,
         details={"CLIENT_IDS": ",".join(one.client_ids)},
     )

@@ -25,6 +25,12 @@ def potential_misconfiguration(one: Policy, fleet: Fleet, rules: Rules) -> Itera
     yield from _flaws(one, policy_lint.misconfigured, "a Deny that nothing escapes")
 
 
+def new_version(name: str) -> str:
+    """The command that replaces what a policy allows."""
+    document = "--policy-document file://POLICY.json --set-as-default"
+    return f"aws iot create-policy-version --policy-name {name} {document}"
+
+
 def _flaws(one: Policy, lint: Callable[[policy.Policy], Iterator[policy_lint.Flaw]], expected: str) -> Iterator[Flaw]:
     try:
         parsed = policy.parse(one.document)
@@ -36,6 +42,7 @@ def _flaws(one: Policy, lint: Callable[[policy.Policy], Iterator[policy_lint.Fla
             {"policyVersionIdentifier": {"policyName": one.name, "policyVersionId": one.version_id}},
             expected=expected,
             actual=flaw.message,
+            mend=new_version(one.name),
             key=f"{flaw.statement} {flaw.resource}",
             details={"statement": str(flaw.statement), "resource": flaw.resource},
         )

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from iotctl.semantics.checks.fleet import Fleet, Thing
 
 
-@check("THING_WITHOUT_CERTIFICATE_CHECK", severity=Severity.LOW, of="things", ours=True)
+@check("THING_WITHOUT_CERTIFICATE_CHECK", severity=Severity.LOW, of="things", needs=("principals",), ours=True)
 def thing_without_certificate(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A thing has no certificate: nothing can connect as it."""
     if not one.certificates:
-        yield _flaw(one, "THING_HAS_NO_CERTIFICATE", "a certificate", "none", mend=f"iotctl onboard doctor {one.name}")
+        yield _flaw(one, "THING_HAS_NO_CERTIFICATE", "a certificate", "none", mend="iotctl onboard apply FLEET.csv")
 
 
-@check("THING_OUTSIDE_GROUPS_CHECK", severity=Severity.LOW, of="things", ours=True)
+@check("THING_OUTSIDE_GROUPS_CHECK", severity=Severity.LOW, of="things", needs=("groups",), ours=True)
 def thing_outside_groups(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A thing is in no thing group: rollouts, policies and changes that go to groups pass it by."""
     if not one.groups:
@@ -70,7 +70,7 @@ def silent_device(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
             f"a sign of life within {rules.silent_seconds / 86400:g} days",
             f"last seen {last:%Y-%m-%d %H:%M}",
             since=last,
-            mend=f"iotctl onboard doctor {one.name}",
+            mend=f"iotctl shadow get {one.name}",
         )
 
 
@@ -84,7 +84,7 @@ def _flaw(
     since: datetime | None = None,
     key: str = "",
 ) -> Flaw:
-    return Flaw(reason, {"thingName": one.name}, expected, actual, since, (one.name,), mend, key)
+    return Flaw(reason, {"thingName": one.name}, expected, actual, mend, since, (one.name,), key)
 
 
 def _leaves(value: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

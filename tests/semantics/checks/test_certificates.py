@@ -57,13 +57,14 @@ def test_the_threshold_of_expiry_is_a_rule() -> None:
     assert 1 == len(reasons("DEVICE_CERTIFICATE_EXPIRING_CHECK", Rules(expiring_days=60), certificates=[ending]))
 
 
-def test_what_mends_an_ending_certificate_is_its_rotation() -> None:
-    """The finding names the thing, and the command."""
+def test_a_finding_names_the_thing_and_the_command() -> None:
+    """What ends the use of the old certificate."""
     ending = Certificate("c1", not_after=NOW, things=("press-7",))
 
     (finding,) = found("DEVICE_CERTIFICATE_EXPIRING_CHECK", certificates=[ending])
 
-    assert ("iotctl onboard certs rotate press-7", ("press-7",)) == (finding.mend, finding.flaw.things)
+    mend = "aws iot update-certificate --certificate-id c1 --new-status INACTIVE"
+    assert (mend, ("press-7",)) == (finding.flaw.mend, finding.flaw.things)
 
 
 @pytest.mark.parametrize(("days", "old"), [(364, False), (365, True), (400, True)])

@@ -107,7 +107,7 @@ def test_findings_as_json_have_aws_keys() -> None:
     assert {"policyVersionIdentifier": {"policyName": "wide", "policyVersionId": "3"}} == written["resourceIdentifier"]
     assert "ALLOWS_BROAD_ACCESS_TO_IOT_DATA_PLANE_ACTIONS" == written["reasonForNonComplianceCode"]
     assert ("wide", Severity.CRITICAL) == (written["resource"], written["severity"])
-    assert written["findingId"] in written["mend"]
+    assert "aws iot create-policy-version --policy-name wide" in written["mend"]
 
 
 def test_connections_are_judged_by_the_brokers_history() -> None:

@@ -52,6 +52,7 @@ class Certificate:
     Attributes:
         certificate_id: SHA-256 of its DER, hex: AWS IoT's certificate id.
         key: e.g. "ec-secp256r1", "rsa-2048".
+        modulus: of an RSA key; 0 of any other.
         is_ca: whether it may sign others.
 
     """
@@ -66,6 +67,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     key: str
+    modulus: int
     is_ca: bool
     public_key_pem: str
 
@@ -243,11 +245,28 @@ def read(pem: str | bytes) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         key=f"rsa-{key.key_size}" if isinstance(key, rsa.RSAPublicKey) else f"ec-{key.curve.name}",
+        modulus=key.public_numbers().n if isinstance(key, rsa.RSAPublicKey) else 0,
         is_ca=constraints.ca if constraints else False,
         public_key_pem=key.public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         ).decode(),
     )
+
+
+def revocations(data: bytes) -> tuple[str, frozenset[str], datetime | None]:
+    """What a CRL (PEM or DER) says: its issuer (RFC 4514), the serials that it revokes (hex), when the next one comes.
+
+    Raises:
+        Usage: it is not a CRL.
+
+    """
+    try:
+        load = x509.load_pem_x509_crl if data.lstrip().startswith(b"-----BEGIN") else x509.load_der_x509_crl
+        crl = load(data)
+        serials = frozenset(f"{revoked.serial_number:x}" for revoked in crl)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Usage("this is not a certificate revocation list that can be read", code="CrlUnreadable") from error
+    return crl.issuer.rfc4514_string(), serials, crl.next_update_utc
 
 
 def names(pem: str) -> Names:

@@ -1,0 +1,1 @@
+"""Find where the fleet differs from what was declared."""

@@ -1,0 +1,212 @@
+"""The audit commands against a platform with planted faults: exactly those are found, and nothing is ever changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iotctl import aws, pki
+from iotctl.local import process
+from iotctl.local.state import Ports, State
+from iotctl.target import Platform
+from tests.local.conftest import client
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Ran
+
+    Iotctl = Callable[..., Ran]
+
+NARROW = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Connect","Resource":'
+    '"arn:aws:iot:us-east-1:123456789012:client/${iot:Connection.Thing.ThingName}",'
+    '"Condition":{"Bool":{"iot:Connection.Thing.IsAttached":"true"}}}]}'
+)
+WIDE = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The IOTCTL_HOME of a platform with twenty good things and one fault of each kind."""
+    directory = tmp_path_factory.mktemp("audit")
+    state = State(directory / "local")
+    state.directory.mkdir(mode=0o700)
+    platform = process.background(state, Ports(0, 0, 0), None)
+    plant(platform)
+    yield directory
+    process.stop(state)
+
+
+def plant(platform: Platform) -> None:
+    """Good things p0 to p19, and around them what an audit is there to find."""
+    iot, data = client(platform), client(platform, "iot-data")
+    factory = pki.Authority.create("factory")
+    iot.create_thing_group(thingGroupName="presses")
+    for name, document in (("thing", NARROW), ("wide", WIDE)):
+        iot.create_policy(policyName=name, policyDocument=document)
+
+    def certificate(days: int = 3650) -> str:
+        pem = factory.issue("device", days=days).certificate_pem
+        answer = iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
+        iot.attach_policy(policyName="thing", target=answer["certificateArn"])
+        return str(answer["certificateArn"])
+
+    def thing(name: str, arn: str | None = None, site: str = "oslo", *, grouped: bool = True) -> None:
+        iot.create_thing(thingName=name, attributePayload={"attributes": {"site": site}})
+        if grouped:
+            iot.add_thing_to_thing_group(thingGroupName="presses", thingName=name)
+        if arn:
+            iot.attach_thing_principal(thingName=name, principal=arn)
+        state = {"desired": {"rate": 5}, "reported": {"rate": 5}}
+        data.update_thing_shadow(thingName=name, payload=json.dumps({"state": state}))
+
+    for number in range(20):
+        thing(f"p{number}", certificate())
+    thing("bare")
+    thing("outside", certificate(), grouped=False)
+    thing("ending", certificate(10))
+    thing("elsewhere", certificate(), "rome")
+    shared = certificate()
+    thing("twin-a", shared)
+    thing("twin-b", shared)
+    certificate()  # an orphan
+    data.update_thing_shadow(thingName="p7", payload=b'{"state":{"desired":{"rate":6},"reported":{"rate":6}}}')
+
+
+@pytest.fixture
+def on_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Act on the platform with the planted faults."""
+    monkeypatch.setenv("IOTCTL_HOME", str(home))
+    monkeypatch.setenv("IOTCTL_TARGET", "local")
+
+
+FOUND = {
+    ("CERTIFICATE_ON_SEVERAL_THINGS_CHECK", None),
+    ("DEVICE_CERTIFICATE_EXPIRING_CHECK", None),
+    ("IOT_POLICY_OVERLY_PERMISSIVE_CHECK", "wide"),
+    ("ORPHAN_CERTIFICATE_CHECK", None),
+    ("THING_OUTSIDE_GROUPS_CHECK", "outside"),
+    ("THING_WITHOUT_CERTIFICATE_CHECK", "bare"),
+}
+DRIFT = {
+    ("ATTRIBUTE_OFF_BASELINE_CHECK", "elsewhere"),
+    ("SHADOW_OFF_BASELINE_CHECK", "p7"),
+    ("THING_POLICIES_OFF_BASELINE_CHECK", "bare"),
+}
+BASELINE = """version = 1
+[fleet]
+policies = ["thing"]
+attributes.site = "oslo"
+shadow."desired.rate" = 5
+"""
+
+
+def found(ran: Ran) -> set[tuple[str, str | None]]:
+    """The checks that found something, with the resource where it has a name that is known here."""
+    return {
+        (one["checkName"], one["resource"] if len(one["resource"]) < 64 else None)
+        for one in ran.envelope["data"]["findings"]
+    }
+
+
+def test_what_was_planted_is_found_and_nothing_else(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
+    """Without a baseline and with one; each fault once, exit 4; again it is the same to the byte."""
+    plain = iotctl("audit", "run", "-o", "json")
+    assert (4, FOUND, 6) == (plain.code, found(plain), len(plain.envelope["data"]["findings"]))
+
+    (tmp_path / "baseline.toml").write_text(BASELINE)
+    words = ("audit", "run", "--baseline", str(tmp_path / "baseline.toml"), "-o", "json")
+    ran = iotctl(*words)
+    assert (4, FOUND | DRIFT, 9) == (ran.code, found(ran), len(ran.envelope["data"]["findings"]))
+    assert ran.stdout == iotctl(*words).stdout
+
+
+def test_a_part_of_the_fleet_and_of_the_checks(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
+    """Only these things and their certificates, only this check; a clean part is 0; a near name is offered."""
+    (tmp_path / "some").write_text("p1\np2\n")
+    policies = "IOT_POLICY_OVERLY_PERMISSIVE_CHECK"
+    clean = iotctl("audit", "run", "--things", str(tmp_path / "some"), "--check", "ORPHAN_CERTIFICATE_CHECK")
+    assert (0, "") == (clean.code, clean.stdout)
+    ending = iotctl("audit", "run", "--check", "DEVICE_CERTIFICATE_EXPIRING_CHECK", "-o", "json").envelope["data"]
+    assert [(["ending"], True)] == [
+        (one["thingNames"], one["mend"].startswith("aws iot update-certificate")) for one in ending["findings"]
+    ]
+    assert 0 == iotctl("audit", "run", "--check", "THING_OUTSIDE_GROUPS_CHECK", "--fail-on", "medium").code
+    assert 3 == iotctl("audit", "run", "--check", "CONFLICTING_CLIENT_IDS_CHECK").code
+    assert (2, True) == ((ran := iotctl("audit", "run", "--check", policies[:-1])).code, policies in ran.stderr)
+    assert 2 == iotctl("audit", "run", "--fail-on", "bad").code
+    assert 2 == iotctl("audit", "run", "--report", "pdf=x").code
+    assert 8 == iotctl("audit", "run", "-g", "nowhere").code
+
+
+def test_a_captured_baseline_finds_nothing(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
+    """`audit baseline` declares the fleet as it is."""
+    captured = iotctl("audit", "baseline")
+    (tmp_path / "baseline.toml").write_text(captured.stdout)
+    drift = [one["checkName"] for one in iotctl("audit", "checks", "-o", "json").envelope["data"]["checks"]]
+    words = [word for name in drift if "_OFF_BASELINE_" in name for word in ("--check", name)]
+
+    ran = iotctl("audit", "run", "--baseline", str(tmp_path / "baseline.toml"), *words)
+
+    assert (0, 0, "") == (captured.code, ran.code, ran.stdout)
+
+
+def test_reports_and_revocation_lists(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
+    """Written beside the answer, whatever it is; a file that is no list is refused with its name."""
+    paths = {kind: tmp_path / kind for kind in ("sarif", "junit", "markdown")}
+    wanted = ",".join(f"{kind}={path}" for kind, path in paths.items())
+    assert 4 == iotctl("audit", "run", "--report", wanted).code
+    assert "2.1.0" == json.loads(paths["sarif"].read_text())["version"]
+    assert "<testsuite" in paths["junit"].read_text()
+    assert "# Audit of" in paths["markdown"].read_text()
+
+    (tmp_path / "list").write_text("no list")
+    ran = iotctl("audit", "run", "--crl", str(tmp_path / "list"))
+    assert (2, True) == (ran.code, "list: this is not a certificate revocation list" in ran.stderr)
+
+
+def test_certificates_are_read_once(iotctl: Iotctl, on_it: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run asks for none of them again: a certificate never changes."""
+    iotctl("audit", "run", "--check", "DEVICE_CERTIFICATE_EXPIRING_CHECK")
+    asked: list[str] = []
+    call = aws.Aws.call
+    monkeypatch.setattr(aws.Aws, "call", lambda self, op, **more: asked.append(op) or call(self, op, **more))
+
+    assert 4 == iotctl("audit", "run", "--check", "DEVICE_CERTIFICATE_EXPIRING_CHECK").code
+    assert "iot:ListCertificates" in asked
+    assert "iot:DescribeCertificate" not in asked
+
+
+def test_a_reading_that_failed_is_never_clean(iotctl: Iotctl, on_it: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page cut short by an error: unknown, exit 3, with the operation and the reason."""
+    from iotctl.errors import Temporary
+
+    pages = aws.Aws.pages
+
+    def broken(self: aws.Aws, op: str, **more: Any) -> Iterator[dict[str, Any]]:
+        yield from pages(self, op, **more)
+        if op == "iot:ListPolicies":
+            raise Temporary("it is down")
+
+    monkeypatch.setattr(aws.Aws, "pages", broken)
+    ran = iotctl("audit", "run", "-o", "json")
+
+    ended = {one["checkName"]: (one["state"], one["reason"]) for one in ran.envelope["data"]["checks"]}
+    assert 3 == ran.code
+    assert ("unknown", "iot:ListPolicies failed: it is down") == ended["IOT_POLICY_OVERLY_PERMISSIVE_CHECK"]
+    assert "pass" != ended["IOT_POLICY_POTENTIAL_MISCONFIGURATION_CHECK"][0]
+
+
+def test_the_client_of_an_audit_cannot_change_anything(home: Path) -> None:
+    """Whoever asks for it: what is no read is refused before it is sent."""
+    platform = Platform.from_json(json.loads((home / "local" / "platform.json").read_bytes()))
+    reading = aws.Aws(platform=platform)
+    reading.read_only = True
+
+    with pytest.raises(PermissionError, match="DeleteThing"):
+        reading.call("iot:DeleteThing", thingName="p0")
+    assert "p0" == reading.call("iot:DescribeThing", thingName="p0")["thingName"]
