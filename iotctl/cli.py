@@ -138,13 +138,11 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
         return code
     if isinstance(answer, Stream):
         try:
-            output.stream(command, answer)
-        except KeyboardInterrupt:
-            return Exit.OK
+            return output.stream(command, answer)
         except BrokenPipeError as error:
             # A reader that has seen enough is how a tail ends well.
             _unwritten(error)
-        return Exit.OK
+            return Exit.OK
     return Exit(answer) if isinstance(answer, int) else Exit.OK
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def now() -> datetime:
@@ -33,4 +36,17 @@ def sleep(seconds: float) -> None:
 
 def iso(moment: datetime) -> str:
     """A moment as AWS and ISO 8601 write it, in UTC to the second: 2026-01-31T23:59:59Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime(_ISO)
+
+
+def moment(written: str) -> datetime:
+    """The moment that `iso` wrote.
+
+    Raises:
+        ValueError: it is not written like that.
+
+    """
+    found = datetime.strptime(written, _ISO).replace(tzinfo=UTC)
+    if iso(found) != written:
+        raise ValueError(f"{written!r} is not a moment such as 2026-01-31T23:59:59Z")
+    return found

@@ -121,7 +121,7 @@ class _Reading:
     def _comparison(self) -> Holds:
         left = self._operand()
         if not self.left or self.left[0][1] not in _COMPARE or self.left[0][0] != "operator":
-            return lambda document: left(document) not in (_ABSENT, None, False)
+            return lambda document: not any(left(document) is none for none in (_ABSENT, None, False))
         compare = _COMPARE[self.left.pop(0)[1]]
         right = self._operand()
 

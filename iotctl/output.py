@@ -10,15 +10,17 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from iotctl.errors import Exit
+from iotctl.errors import Exit, worst
+from iotctl.result import Remark, Result
 from iotctl.text import count, redact, sanitize
 
 if TYPE_CHECKING:
+    from iotctl.painter import Painter
     from iotctl.plan import Plan
-    from iotctl.result import Column, Failure, Result, Stream, Table
+    from iotctl.result import Column, Failure, Stream, Table
 
 ENVELOPE_VERSION: Final = 1
 _MOST_FAILURES_SHOWN: Final = 20
@@ -55,22 +57,61 @@ class Output:
         self.failures(result.failures)
         self.notes(result.notes)
 
-    def stream(self, command: str, stream: Stream, code: Exit = Exit.OK) -> None:
-        """Write rows as they come, and how the stream ended."""
-        keys = [column.key for column in stream.columns]
+    def stream(self, command: str, stream: Stream) -> Exit:
+        """Write rows as they come, and how the stream ended; its exit code."""
         self._streaming = True
         self.notes(stream.notes)
-        for row in stream.rows:
-            if self.form == "json":
-                self._line({"type": "row", **row})
-            elif self.form == "quiet":
-                self._write(f"{_cell(row.get(keys[0]))}\n")
-            else:
-                self._write("\t".join(_cell(row.get(key)) for key in keys) + "\n")
-            self._out.flush()
+        if stream.view and self.form == "table" and self._out.isatty() and os.environ.get("TERM") != "dumb":
+            from iotctl.painter import Painter
+
+            painter = Painter(self._out, stream.view)
+            result = _driven(stream.rows, lambda batch: self._painted(batch, painter))
+            painter.paint(now=True)
+        else:
+            keys = [column.key for column in stream.columns]
+            result = _driven(stream.rows, lambda batch: self._batch(batch, keys))
+        return self._closed(command, result or Result())
+
+    def _painted(self, batch: Sequence[Mapping[str, Any] | Remark], painter: Painter) -> None:
+        """Show what a batch changed; its remarks stay above what is drawn."""
+        if remarks := [each for each in batch if isinstance(each, Remark)]:
+            painter.clear()
+            self._remarks(remarks)
+        painter.paint()
+
+    def _batch(self, batch: Sequence[Mapping[str, Any] | Remark], keys: list[str]) -> None:
+        """Write several rows in one go, and hand them over."""
         if self.form == "json":
-            self._line({"type": "result", **_envelope(command, None, (), code)})
+            lines = [
+                _json({"type": each.type, **each.data} if isinstance(each, Remark) else {"type": "row", **each})
+                for each in batch
+            ]
+        else:
+            wanted = keys[: 1 if self.form == "quiet" else None]
+            lines = [
+                "\t".join([_cell(each.get(key)) for key in wanted]) for each in batch if not isinstance(each, Remark)
+            ]
+        if lines:
+            self._write("\n".join(lines) + "\n")
+            self._out.flush()
+        if self.form != "json":
+            self._remarks(each for each in batch if isinstance(each, Remark))
+
+    def _remarks(self, remarks: Iterable[Remark]) -> None:
+        for remark in remarks:
+            self._say(sanitize(redact(remark.text)))
+
+    def _closed(self, command: str, closing: Result) -> Exit:
+        """Write how a stream ended."""
         self._streaming = False
+        code = closing.exit or worst(*(failure.exit for failure in closing.failures))
+        if self.form == "json":
+            self._line({"type": "result", **_envelope(command, closing.data, closing.failures, code)})
+            self.failures(closing.failures)
+            self.notes(closing.notes)
+        else:
+            self.result(command, closing, code)
+        return code
 
     def row(self, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
         """Write one row of a result that settles bit by bit: its id when quiet, tab-separated else."""
@@ -205,6 +246,24 @@ class Output:
 
     def _paint(self, word: str, color: int) -> str:
         return f"\x1b[{color}m{word}\x1b[0m" if self._color and self._err.isatty() else word
+
+
+def _driven(rows: Iterable[Any], write: Callable[[Sequence[Any]], None]) -> Result | None:
+    """Write the items of a stream batch by batch; the Result that its generator returned, also after Ctrl-C."""
+    items = iter(rows)
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            try:
+                while True:
+                    item = next(items)
+                    write(item if isinstance(item, Sequence) else (item,))
+            except KeyboardInterrupt:
+                if isinstance(items, Generator):
+                    items.throw(KeyboardInterrupt)
+        except StopIteration as end:
+            result: Result | None = end.value
+            return result
+    return None
 
 
 def _envelope(command: str, data: Any, failures: tuple[Failure, ...], code: Exit) -> dict[str, Any]:  # noqa: ANN401

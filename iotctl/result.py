@@ -1,4 +1,4 @@
-"""What a command hands back: Result (finite), Stream (as it comes); and Failure, an error as data.
+"""What a command hands back: Result (finite), Stream (as it comes, Remarks between); and Failure, an error as data.
 
 A command never prints. It returns one of these, or a Plan, and the root writes it in the format that was asked for.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from iotctl.errors import Error, Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,36 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a reader must know between the rows of a stream: a JSON line of its own type, words on stderr in text.
+
+    Attributes:
+        type: one word: gap, duplicate, reconnected.
+        text: the same for a person.
+        data: its members, with AWS's own keys.
+
+    """
+
+    type: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
-    """Rows as they come, without an end of their own. The generator may return a Result that closes the stream."""
+    """Rows as they come, without an end of their own.
+
+    Attributes:
+        columns: of the rows; the first is the id that `quiet` prints.
+        rows: rows and remarks, each alone or several at a time (written in one go). A generator may return a Result:
+            its data, failures and exit code close the stream. Ctrl-C is raised within it, so that it can.
+        notes: words for a person, before the first row.
+        view: what a terminal shows in place of the rows, drawn anew a few times a second: lines that fit into so many
+            columns and lines. Such a stream yields something, maybe an empty sequence, at least as often.
+
+    """
 
     columns: tuple[Column, ...]
-    rows: Iterable[Mapping[str, Any]]
+    rows: Iterable[Mapping[str, Any] | Remark | Sequence[Mapping[str, Any] | Remark]]
     notes: tuple[str, ...] = field(default=())
+    view: Callable[[int, int], Sequence[str]] | None = None

@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = {
     "confidence": 0.7,
     "label": "anomaly",
     "sample": False,
-    "reported": {"fw": "1.4.2", "rate": 5, "on": True, "gone": None, "a-b": 1},
+    "reported": {"fw": "1.4.2", "rate": 5, "on": True, "gone": None, "a-b": 1, "zero": 0},
 }
 
 
@@ -41,6 +41,7 @@ DOCUMENT: dict[str, Any] = {
         ("5 <= reported.rate", True),
         ("reported.rate == 5.0", True),
         ("reported.rate", True),
+        ("reported.zero", True),
         ("reported.a-b == 1", True),
         ("reported.gone", False),
         ("reported.gone == null", True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from iotctl.errors import Exit
 from iotctl.output import Output
 from iotctl.plan import Plan, Step
-from iotctl.result import Column, Failure, Result, Stream, Table
+from iotctl.result import Column, Failure, Remark, Result, Stream, Table
 from iotctl.target import Target
 
 _COLUMNS = (Column("thingName", "THING"), Column("state"))
@@ -148,6 +149,63 @@ def test_a_stream_is_lines(form: str, expected: str) -> None:
         assert ("result", "ok", 0, []) == (end["type"], end["status"], end["exitCode"], end["errors"])
     else:
         assert "" == rest
+
+
+_GAP = Remark("gap", "gap: 2 messages lost\x1b", {"lost": 2})
+
+
+def _streamed(form: str, rows: Iterable[Any], *, terminal: bool = False, **options: Any) -> tuple[Exit, str, str]:
+    kind = _Terminal if terminal else io.StringIO
+    stdout, stderr = kind(), kind()
+    code = Output(form, stdout=stdout, stderr=stderr).stream("c", Stream(_COLUMNS, rows, **options))
+    return code, stdout.getvalue(), stderr.getvalue()
+
+
+def test_what_stands_between_rows_has_its_own_type_or_is_words() -> None:
+    """A remark is a JSON line, in its place; in text it is on stderr and never among the rows, also when quiet."""
+    rows = [[{"thingName": "a"}, _GAP], [], {"thingName": "b"}]
+    lines = [json.loads(line) for line in _streamed("json", rows)[1].splitlines()]
+    assert ["row", "gap", "row", "result"] == [line["type"] for line in lines]
+    assert {"type": "gap", "lost": 2} == lines[1]
+    words = "gap: 2 messages lost\\x1b\n"
+    assert (Exit.OK, "a\t\nb\t\n", words) == _streamed("table", rows)
+    assert (Exit.OK, "a\nb\n", words) == _streamed("quiet", rows)
+
+
+@pytest.mark.parametrize("ending", ["by itself", "Ctrl-C within", "Ctrl-C while it is written"])
+def test_a_stream_ends_with_what_its_generator_returns(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Its data close the JSON lines and its code is the command's, also after Ctrl-C, wherever that struck."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        try:
+            yield {"thingName": "a"}
+            if ending == "Ctrl-C within":
+                interrupted()
+        except KeyboardInterrupt:
+            assert ending != "by itself"
+        return Result({"rows": 1}, failures=(Failure("Late", "too few", exit=Exit.TIMEOUT),))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if ending == "Ctrl-C while it is written":
+        monkeypatch.setattr(Output, "_batch", interrupted)
+    code, stdout, stderr = _streamed("json", rows())
+    end = json.loads(stdout.splitlines()[-1])
+    assert (Exit.TIMEOUT, 13, {"rows": 1}) == (code, end["exitCode"], end["data"])
+    assert "error: too few\n" == stderr
+
+
+def test_a_view_is_drawn_in_place_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last drawing stays, remarks stand above it, hostile lines drive nothing, and a pipe gets the rows."""
+    monkeypatch.setenv("TERM", "xterm")
+    rows: list[Any] = [{"thingName": "a"}, [], [_GAP], [{"thingName": "b"}]]
+    shown = iter(("one\x1b[2J", "two", "three", "four"))
+    _, stdout, stderr = _streamed("table", rows, terminal=True, view=lambda _columns, _lines: [next(shown)])
+    assert "gap: 2 messages lost\\x1b\n" == stderr
+    assert "one\\x1b[2J\x1b[K\n" in stdout
+    assert stdout.endswith("\x1b[?7l\x1b[1Fthree\x1b[K\n\x1b[J\x1b[?7h")
+    assert "a\t\nb\t\n" == _streamed("table", rows, view=lambda _columns, _lines: ["never"])[1]
 
 
 def test_a_table_on_a_terminal_is_aligned_and_headed(monkeypatch: pytest.MonkeyPatch) -> None:
