@@ -42,7 +42,7 @@ LARGEST: Final = 16 * 1024
 LARGEST_ARTIFACT: Final = 16 * 1024**3
 """Bytes that an artifact may have; a device takes less where it is told to."""
 TRUST: Final = "trust"
-"""The kind of an artifact that is a device's next trust store: how keys are rotated."""
+"""The name of the artifact that is a device's next trust store: how keys are rotated."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -60,6 +60,8 @@ class Reason(StrEnum):
 
     MALFORMED = "MALFORMED"
     """The job document, the manifest or the signature cannot be read."""
+    UNSUPPORTED = "UNSUPPORTED"
+    """The job document asks for an operation that the device does not know."""
     UNKNOWN_KEY = "UNKNOWN_KEY"
     """The key that it names is not in the trust store."""
     KEY_REVOKED = "KEY_REVOKED"
@@ -96,6 +98,7 @@ class Reason(StrEnum):
 _REFUSALS: Final = frozenset(
     {
         Reason.MALFORMED,
+        Reason.UNSUPPORTED,
         Reason.UNKNOWN_KEY,
         Reason.KEY_REVOKED,
         Reason.KEY_EXPIRED,
@@ -178,7 +181,6 @@ class Manifest:
         targets: what it is for.
         expires: no device begins to install it from then on (to the second).
         created: when it was made; for people.
-        kind: `file`, or `trust`: the artifact is the device's next trust store.
         least: the release that must be installed before it; empty: none.
         reports: the path under `reported` of the thing's shadow where the release is told; empty: nowhere.
 
@@ -191,7 +193,6 @@ class Manifest:
     targets: Targets
     expires: datetime
     created: datetime = field(default_factory=clock.now)
-    kind: str = "file"
     least: str = ""
     reports: str = "fw"
 
@@ -206,7 +207,6 @@ class Manifest:
             "targets": self.targets.to_json(),
             "created": clock.iso(self.created),
             "expires": clock.iso(self.expires),
-            "kind": self.kind,
             "reports": self.reports,
             "keyId": key_id,
         }
@@ -352,8 +352,6 @@ def _check(manifest: Manifest) -> None:
         raise ValueError(f"size must be 0 to {LARGEST_ARTIFACT}")
     if not _SHA256.fullmatch(manifest.sha256):
         raise ValueError("sha256 must be 64 hex digits")
-    if manifest.kind not in {"file", TRUST}:
-        raise ValueError(f"kind must be file or {TRUST}")
     if manifest.reports != "" and not _REPORTS.fullmatch(manifest.reports):
         raise ValueError("reports must be a path such as fw or app.release")
 

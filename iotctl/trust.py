@@ -4,7 +4,7 @@
 "revoked":false}]}
 
 `notAfter` may be absent. A key is rotated by adding the new one, and later revoking the old: by hand on the device, or
-by a signed manifest of the kind `trust`, whose artifact is the next trust store.
+by a signed manifest whose artifact is named `trust`, and is the next trust store.
 """
 
 from __future__ import annotations

@@ -217,7 +217,6 @@ def test_an_update_of_a_release_that_is_not_there() -> None:
         {"targets": {"things": ["a"]}},
         {"expires": "2026-6-1T00:00:00Z"},
         {"expires": 1_900_000_000},
-        {"kind": "zip"},
         {"least": "x"},
         {"reports": "a..b"},
         {"reports": 0},
