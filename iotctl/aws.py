@@ -68,6 +68,7 @@ _CONFLICT = (
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
 _READS = ("Describe", "Get", "List", "Search")
+_STREAMED = ("payload", "Body")
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 
@@ -91,7 +92,7 @@ class Aws:
         self._methods: dict[tuple[str, bool], Any] = {}
 
     def call(self, op: str, *, once: bool = False, **params: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's own shapes
-        """The answer of one operation, without its metadata; a `payload` that botocore would stream is read.
+        """The answer of one operation, without its metadata; what botocore would stream (`payload`, `Body`) is read.
 
         Args:
             op: `service:Operation`, e.g. "iot:CreateThing".
@@ -112,8 +113,9 @@ class Aws:
             log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)
             raise translated from error
         metadata = answer.pop("ResponseMetadata", {})
-        if hasattr(answer.get("payload"), "read"):
-            answer["payload"] = answer["payload"].read()
+        for streamed in _STREAMED:
+            if hasattr(answer.get(streamed), "read"):
+                answer[streamed] = answer[streamed].read()
         if log.isEnabledFor(logging.DEBUG):
             taken = (clock.monotonic() - started) * 1000
             log.debug("%s answered in %.0f ms, request id %s", op, taken, metadata.get("RequestId", "-"))

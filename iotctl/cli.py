@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +29,6 @@ from iotctl.output import Output
 from iotctl.result import Column, Failure, Result, Stream
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator, Sequence
 
     from iotctl.journal import Outcome
@@ -160,7 +160,7 @@ def _confirm(plan: Plan, output: Output) -> None:
 
 def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     """Run a plan under its lock and with its journal, showing things as they settle."""
-    from iotctl import bundle, engine
+    from iotctl import bundle, engine, upload
     from iotctl.journal import REPORT_NAME, Journal
 
     directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
@@ -172,14 +172,19 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         if journal.moved_aside:
             output.notes([f"the journal was damaged and is now {journal.moved_aside}; a new one was begun"])
         resumed = journal.begin(plan)
+        stop = threading.Event()
         world = context.world(
-            effects={"file:PublishBundle": bundle.Publisher()},
+            stop=stop,
+            effects={
+                "file:PublishBundle": bundle.Publisher(),
+                upload.OPERATION: upload.Uploader(context.aws, stop),
+            },
             settled=lambda things: journal.settled(plan.run_id, things),
         )
         before = journal.count(plan.run_id, "done") if resumed else 0
         if before:
             output.notes(
-                [f"run {plan.run_id} goes on: {text.count(before, 'thing')} of {len(plan.rows):,} done before"]
+                [f"run {plan.run_id} goes on: {text.count(before, plan.noun)} of {len(plan.rows):,} done before"]
             )
         with _interruptible(world.stop) as caught, output.progress(len(plan.rows), plan.command) as advance:
             waiting: list[Outcome] = []
@@ -217,7 +222,7 @@ def _late(plan: Plan, late: list[str]) -> errors.Timeout:
     assert plan.wait is not None
     shown = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
     return errors.Timeout(
-        f"{text.count(len(late), 'thing')} of {len(plan.rows):,} have not {plan.wait.what}"
+        f"{text.count(len(late), plan.noun)} of {len(plan.rows):,} have not {plan.wait.what}"
         f" within {plan.wait.seconds:g} s ({shown}); they may still",
         hint="the change is made; iotctl shadow diff shows who is behind",
     )
@@ -238,7 +243,7 @@ def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Err
     planned = len(plan.rows) - sum(counts.values())
     told = [f"{number:,} {state}" for state, number in counts.items() if number or state == "done"]
     told += [f"{planned:,} not tried"] if planned else []
-    notes = [f"{', '.join(told)} of {text.count(len(plan.rows), 'thing')} (run {plan.run_id})"]
+    notes = [f"{', '.join(told)} of {text.count(len(plan.rows), plan.noun)} (run {plan.run_id})"]
     if planned or (plan.bulk and counts["done"] + planned < len(plan.rows)):
         notes.append("run the same command again: it resumes")
     if ended is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -86,7 +87,10 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
     steps = _Steps(world, operations)
     shared: dict[str, Any] = {}
     for step in plan.shared:
-        steps.perform(step, shared)
+        if step.op in world.effects:
+            shared[step.name] = _effect(step, shared, world.effects)
+        else:
+            steps.perform(step, shared)
     effects = tuple(itertools.takewhile(lambda step: step.op in world.effects, plan.each))
     breaker = _Breaker()
     attempt = functools.partial(steps.attempt, plan.each[len(effects) :])
@@ -343,6 +347,19 @@ class _Breaker:
             )
 
 
+def _effect(step: Step, scope: Mapping[str, Any], known: Mapping[str, Effect]) -> dict[str, Any]:
+    """One effect for all things.
+
+    Raises:
+        Error: it failed.
+
+    """
+    (answer,) = known[step.op]([resolve(step.params, scope)])
+    if isinstance(answer, Error):
+        raise answer
+    return answer
+
+
 def _prepare(
     effects: Sequence[Step], scopes: list[dict[str, Any]], known: Mapping[str, Effect]
 ) -> Iterator[tuple[dict[str, Any], Error | None]]:
@@ -413,7 +430,8 @@ def _short(value: Any) -> str:  # noqa: ANN401  a JSON value
     if value is None:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    # What is too long to be read is told by its digest.
+    return text if len(text) <= 80 else f"{text[:40]}… (sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

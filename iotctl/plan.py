@@ -150,9 +150,11 @@ class Plan:
         directory: where its journal and lock are; empty: the tool's state directory.
         calls: how many calls of an operation the rows make, where that is not one per row.
         shows: what is told of each thing once it has settled, Refs into its steps.
+        noun: what its rows are.
         bulk: whether it is about many things, one failed one making it partial; else the one failure is its own code.
         wait: what must become true afterwards; None where the steps' own answers are the end of it.
         warnings: what the operator should know before saying yes.
+        follow: the words of the command that follows once it is done well.
 
     """
 
@@ -166,9 +168,11 @@ class Plan:
     directory: str = ""
     calls: Mapping[str, int] = field(default_factory=dict)
     shows: Mapping[str, Any] = field(default_factory=dict)
+    noun: str = "thing"
     bulk: bool = True
     wait: Wait | None = None
     warnings: tuple[str, ...] = ()
+    follow: tuple[str, ...] = ()
 
     def operations(self) -> dict[str, int]:
         """How many calls of each AWS operation, in the order of the steps."""

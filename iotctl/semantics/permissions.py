@@ -20,6 +20,20 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "iot-data:Publish": ("iot:Publish",),
     "s3:HeadObject": ("s3:GetObject",),
     "s3:HeadBucket": ("s3:ListBucket",),
+    "s3:CompleteMultipartUpload": ("s3:PutObject",),
+    "s3:CreateMultipartUpload": ("s3:PutObject",),
+    "s3:ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "s3:ListParts": ("s3:ListMultipartUploadParts",),
+    "s3:UploadPart": ("s3:PutObject",),
+    # The effect of a plan that is several operations: iotctl.upload.
+    "s3:Upload": (
+        "s3:AbortMultipartUpload",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+    ),
     "s3:ListObjectsV2": ("s3:ListBucket",),
     # Creating with tags is tagging too.
     "iot:CreatePolicy": ("iot:CreatePolicy", "iot:TagResource"),
