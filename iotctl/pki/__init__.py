@@ -297,6 +297,16 @@ def key_matches(private_key_pem: bytes, certificate_pem: bytes) -> bool:
         return False
 
 
+def is_issued_by(certificate_pem: str, issuer_pem: str) -> bool:
+    """Whether the key of one certificate signed the other, and is named in it as the issuer."""
+    certificate, issuer = (x509.load_pem_x509_certificate(pem.encode()) for pem in (certificate_pem, issuer_pem))
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def csr_matches(csr_pem: str, certificate_pem: str) -> bool:
     """Whether a certificate was made for the key of this CSR.
 

@@ -74,6 +74,9 @@ def plant(platform: Platform) -> None:
     thing("twin-a", shared)
     thing("twin-b", shared)
     certificate()  # an orphan
+    ending = pki.Authority.create("old factory", days=10).certificate_pem
+    iot.register_ca_certificate(caCertificate=ending, certificateMode="SNI_ONLY", setAsActive=True)
+    iot.set_v2_logging_options(roleArn="arn:aws:iam::123456789012:role/logs", defaultLogLevel="ERROR")
     data.update_thing_shadow(thingName="p7", payload=b'{"state":{"desired":{"rate":6},"reported":{"rate":6}}}')
 
 
@@ -85,6 +88,7 @@ def on_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FOUND = {
+    ("CA_CERTIFICATE_EXPIRING_CHECK", None),
     ("CERTIFICATE_ON_SEVERAL_THINGS_CHECK", None),
     ("DEVICE_CERTIFICATE_EXPIRING_CHECK", None),
     ("IOT_POLICY_OVERLY_PERMISSIVE_CHECK", "wide"),
@@ -116,12 +120,12 @@ def found(ran: Ran) -> set[tuple[str, str | None]]:
 def test_what_was_planted_is_found_and_nothing_else(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
     """Without a baseline and with one; each fault once, exit 4; again it is the same to the byte."""
     plain = iotctl("audit", "run", "-o", "json")
-    assert (4, FOUND, 6) == (plain.code, found(plain), len(plain.envelope["data"]["findings"]))
+    assert (4, FOUND, 7) == (plain.code, found(plain), len(plain.envelope["data"]["findings"]))
 
     (tmp_path / "baseline.toml").write_text(BASELINE)
     words = ("audit", "run", "--baseline", str(tmp_path / "baseline.toml"), "-o", "json")
     ran = iotctl(*words)
-    assert (4, FOUND | DRIFT, 9) == (ran.code, found(ran), len(ran.envelope["data"]["findings"]))
+    assert (4, FOUND | DRIFT, 10) == (ran.code, found(ran), len(ran.envelope["data"]["findings"]))
     assert ran.stdout == iotctl(*words).stdout
 
 

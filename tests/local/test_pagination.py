@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from iotctl import pki
 from iotctl.local.services import OPERATIONS
 from tests.local.clients import until
 from tests.local.conftest import client, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from iotctl import pki
 
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}]}'
 
@@ -58,6 +57,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
         iot.create_job_template(jobTemplateId=name, description="d", document="{}")
     iot.update_indexing_configuration(thingIndexingConfiguration={"thingIndexingMode": "REGISTRY"})
     until(lambda: iot.describe_index(indexName="AWS_Things")["indexStatus"] == "ACTIVE")
+    authorities = [pki.Authority.create(f"ca{number}") for number in range(7)]
+    for authority in authorities:
+        iot.register_ca_certificate(
+            caCertificate=authority.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
+        )
+    for number in range(7):
+        pem = authorities[0].issue(f"n{number}").certificate_pem
+        iot.register_certificate(certificatePem=pem)
+    arns.append(pki.read(authorities[0].certificate_pem).certificate_id)
     for number in range(7):
         iot.create_job(jobId=f"n{number}", targets=[site], document="{}")
     yield iot, arns
@@ -80,8 +88,10 @@ LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("list_thing_principals_v2", "thingPrincipalObjects", "next", {"thingName": "n0"}, 7),
     ("list_principal_things", "things", "next", {"principal": 0}, 7),
     ("list_principal_things_v2", "principalThingObjects", "next", {"principal": 0}, 7),
-    ("list_certificates", "certificates", "marker", {}, 7),
-    ("list_certificates", "certificates", "marker", {"ascendingOrder": True}, 7),
+    ("list_certificates", "certificates", "marker", {}, 14),
+    ("list_certificates", "certificates", "marker", {"ascendingOrder": True}, 14),
+    ("list_ca_certificates", "certificates", "marker", {}, 7),
+    ("list_certificates_by_ca", "certificates", "marker", {"caCertificateId": -1}, 7),
     ("list_policies", "policies", "marker", {}, 8),
     ("list_policies", "policies", "marker", {"ascendingOrder": True}, 8),
     ("list_attached_policies", "policies", "marker", {"target": 0}, 8),
@@ -113,7 +123,7 @@ def test_a_listing_in_pages_is_the_listing(
 ) -> None:
     """Pages of three hold at most three each, every item once, in the order of the whole."""
     iot, arns = fleet
-    given = {name: arns[value] if value == 0 else value for name, value in parameters.items()}
+    given = {name: arns[value] if value in {0, -1} else value for name, value in parameters.items()}
     method = getattr(iot, operation)
     found = [page[key] for page in pages(method, style, 3, given)]
     whole = pages(method, style, 250, given)
@@ -129,7 +139,7 @@ def test_a_token_of_something_else_is_refused(
 ) -> None:
     """Garbage, and the token of another listing, are InvalidRequestException."""
     iot, arns = fleet
-    given = {name: arns[value] if value == 0 else value for name, value in parameters.items()}
+    given = {name: arns[value] if value in {0, -1} else value for name, value in parameters.items()}
     token_word = _WORDS[style][1]
     other = iot.list_things(maxResults=1, attributeName="colour", usePrefixAttributeValue=True, attributeValue="r")
     for token in ("AAAA", "W10=", other["nextToken"]):
@@ -158,11 +168,11 @@ def test_no_listing_is_forgotten() -> None:
 
     model = service_model("iot")
     paged = {
-        name.removeprefix("iot:")
+        name.removeprefix("iot:").lower()
         for name in OPERATIONS
         if name.startswith("iot:")
         and (shape := model.operation_model(name.removeprefix("iot:")).input_shape)
         and {"maxResults", "pageSize"} & set(shape.members)
     }
-    tested = {"".join(word.title() for word in operation.split("_")) for operation, *_ in LISTINGS}
-    assert paged - {"ListIndices"} <= tested  # there are two indices at most
+    tested = {operation.replace("_", "") for operation, *_ in LISTINGS}
+    assert paged - {"listindices"} <= tested  # there are two indices at most

@@ -37,7 +37,7 @@ def _new_keys(store: Store) -> pki.Issued:
 @operation("iot:RegisterCertificateWithoutCA")
 def register_certificate_without_ca(store: Store, certificatePem: str, status: str = "INACTIVE") -> dict[str, Any]:
     """Register a certificate whose issuer nobody registered; it is not active unless `status` says so."""
-    return _identified(store, add(store, _readable(certificatePem), _settable(status), mode="SNI_ONLY"))
+    return identified(store, add(store, _readable(certificatePem), settable(status), mode="SNI_ONLY"))
 
 
 @operation("iot:CreateCertificateFromCsr")
@@ -68,7 +68,7 @@ def describe_certificate(store: Store, certificateId: str) -> dict[str, Any]:
     """What is known of a certificate, its PEM included."""
     row = known(store, certificateId)
     description = {
-        **_listed(store, row),
+        **listed(store, row),
         "caCertificateId": row["ca_id"],
         "certificatePem": row["pem"],
         "ownedBy": store.account_id,
@@ -85,7 +85,7 @@ def describe_certificate(store: Store, certificateId: str) -> dict[str, Any]:
 def update_certificate(store: Store, certificateId: str, newStatus: str) -> None:
     """Activate, deactivate or revoke a certificate; again is no error."""
     row = known(store, certificateId)
-    if _settable(newStatus) == row["status"]:
+    if settable(newStatus) == row["status"]:
         return
     store.execute(
         "UPDATE certificate SET status = ?, modified = ?, customer_version = customer_version + 1 WHERE id = ?",
@@ -128,7 +128,7 @@ def list_certificates(
         token=marker,
         ascending=ascendingOrder,
     )
-    return {"certificates": [_listed(store, row) for row in rows], "nextMarker": token}
+    return {"certificates": [listed(store, row) for row in rows], "nextMarker": token}
 
 
 def add(store: Store, certificate: pki.Certificate, status: str, *, mode: str, ca_id: str | None = None) -> str:
@@ -212,7 +212,13 @@ def _readable(pem: str) -> pki.Certificate:
         raise AwsError("CertificateValidationException", "The certificate is not valid: it cannot be parsed") from error
 
 
-def _settable(status: str) -> str:
+def settable(status: str) -> str:
+    """The status, if a client may set it.
+
+    Raises:
+        AwsError: InvalidRequestException.
+
+    """
     if status not in _SETTABLE:
         raise invalid(f"The status {status} cannot be set; it is one of {', '.join(sorted(_SETTABLE))}")
     return status
@@ -221,14 +227,16 @@ def _settable(status: str) -> str:
 def _created(store: Store, issued: pki.Issued, *, active: bool) -> dict[str, Any]:
     status = "ACTIVE" if active else "INACTIVE"
     identity = add(store, pki.read(issued.certificate_pem), status, mode="DEFAULT")
-    return {**_identified(store, identity), "certificatePem": issued.certificate_pem}
+    return {**identified(store, identity), "certificatePem": issued.certificate_pem}
 
 
-def _identified(store: Store, identity: str) -> dict[str, Any]:
+def identified(store: Store, identity: str) -> dict[str, Any]:
+    """A certificate as registering it answers."""
     return {"certificateArn": arn_of(store, identity), "certificateId": identity}
 
 
-def _listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:
+def listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:
+    """A certificate as the listings show it."""
     return {
         "certificateArn": arn_of(store, row["id"]),
         "certificateId": row["id"],
