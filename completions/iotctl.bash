@@ -35,7 +35,7 @@ _iotctl() {
     "local env") known="--help" ;;
     "local logs") known="--follow --help" ;;
     "local reset") known="--help" ;;
-    "local devices") known="--bundles --fail --for --offline --sdk --slow --help" ;;
+    "local devices") known="--bundles --fail --for --offline --reboot --sdk --slow --trust --help" ;;
     "local demo") known="--clean --help" ;;
     *) known="" ;;
   esac

@@ -105,7 +105,7 @@ complete -c iotctl -n "__iotctl_at 'account'" -l help
 complete -c iotctl -n "__iotctl_at 'account check'" -l help
 complete -c iotctl -n "__iotctl_at 'account iam'" -l help
 complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
-complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect with their bundles, act on every delta, and report.'
+complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a down -d 'Stop the local platform; its state stays.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a env -d 'Print the variables that send any AWS SDK or the AWS CLI to the local platform.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a logs -d 'Print the platforms log.'
@@ -129,8 +129,10 @@ complete -c iotctl -n "__iotctl_at 'local devices'" -l bundles
 complete -c iotctl -n "__iotctl_at 'local devices'" -l fail
 complete -c iotctl -n "__iotctl_at 'local devices'" -l for
 complete -c iotctl -n "__iotctl_at 'local devices'" -l offline
+complete -c iotctl -n "__iotctl_at 'local devices'" -l reboot
 complete -c iotctl -n "__iotctl_at 'local devices'" -l sdk
 complete -c iotctl -n "__iotctl_at 'local devices'" -l slow
+complete -c iotctl -n "__iotctl_at 'local devices'" -l trust
 complete -c iotctl -n "__iotctl_at 'local devices'" -l help
 complete -c iotctl -n "__iotctl_at 'local demo'" -l clean
 complete -c iotctl -n "__iotctl_at 'local demo'" -l help

@@ -136,7 +136,8 @@ class Publisher:
 
         Args:
             batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
-                `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account).
+                `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account),
+                `thingType` and `thingGroups` (optional).
 
         Returns:
             Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
@@ -215,6 +216,8 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki
     config = {
         "version": 1,
         "thingName": thing_name,
+        "thingType": params.get("thingType", ""),
+        "thingGroups": list(params.get("thingGroups", ())),
         "certificateId": issued.certificate_id,
         **params["config"],
         "keyFile": KEY if issued.private_key_pem else "",

@@ -142,17 +142,27 @@ def devices(
     fail: Annotated[str, typer.Option(metavar="P%", help="The share that refuses every change, and says so.")] = "0%",
     slow: Annotated[str, typer.Option(metavar="P%", help="The share that acts after 5 to 20 seconds.")] = "0%",
     offline: Annotated[str, typer.Option(metavar="P%", help="The share that never connects.")] = "0%",
+    reboot: Annotated[bool, typer.Option("--reboot", help="They reboot in the middle of a job, and go on.")] = False,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The keys whose artifacts they install [trusted_keys.json beside the bundles]."
+        ),
+    ] = None,
     for_: Annotated[str, typer.Option("--for", metavar="60s", help="End after so long.")] = "0s",
     sdk: Annotated[bool, typer.Option("--sdk", help="awsiotsdk for all of them, not for 5 at most.")] = False,
 ) -> Stream:
-    """Play the things of an onboarding: they connect with their bundles, act on every delta, and report."""
+    """Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.
+
+    What they have installed is in the directory `state` beside the bundles.
+    """
     from iotctl import text
     from iotctl.local.devices import fleet
     from iotctl.local.devices.roles import Shares, roles, share
 
     shares, seconds = Shares(share(fail), share(slow), share(offline)), text.seconds(for_)
-    found = fleet.members(bundles, number)
-    parts = roles((member.identity.thing_name for member in found), shares)
+    found = fleet.members(bundles, number, trust)
+    parts = roles((member.identity.thing_name for member in found), shares, reboots=reboot)
     rows = fleet.run(found, parts, seconds=seconds, through_sdk=sdk)
     columns = tuple(Column(key) for key in ("thingName", "time", "event", "shadowName", "detail"))
     return Stream(columns, rows, fleet.notes(found, parts))

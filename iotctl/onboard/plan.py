@@ -140,6 +140,9 @@ def _bundle(place: Place, keys: Keys) -> Step:
             "rootCa": place.root_ca,
             "certificateArn": place.target.arn("cert/"),
             "config": place.config,
+            # What a device must know of itself to tell whether an artifact is for it.
+            "thingType": Ref("row.thingType"),
+            "thingGroups": Ref("row.thingGroups"),
         },
         name="certificate",
     )

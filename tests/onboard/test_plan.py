@@ -138,6 +138,8 @@ def test_the_bundle_says_where_the_thing_belongs(rows: fleet.Fleet) -> None:
         "rootCa": "PEM",
         "certificateArn": "arn:aws:iot:us-east-1:123456789012:cert/",
         "config": {"accountId": "123456789012"},
+        "thingType": "press",
+        "thingGroups": ["g1", "g2"],
     } == params
 
 

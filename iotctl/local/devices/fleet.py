@@ -9,31 +9,43 @@ import json
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import bundle
-from iotctl.errors import Integrity, NotFound, Usage
-from iotctl.local.devices import sdk
+from iotctl.errors import Integrity, Interrupted, NotFound, Usage
+from iotctl.local.devices import download, installer, sdk
+from iotctl.local.devices.agent import Install, Pause, Reboot
+from iotctl.local.devices.device import Device
+from iotctl.local.devices.installer import Site
 from iotctl.local.devices.link import Link
 from iotctl.local.devices.session import Identity, allow_thousands
 from iotctl.local.devices.tally import Row, Tally
-from iotctl.local.devices.thing import Action, Publish, Thing, Told, Wait
+from iotctl.local.devices.thing import REFUSAL, Publish, Told, Wait
+from iotctl.manifest import Self
 from iotctl.target import Target
 from iotctl.text import count
+from iotctl.trust import FILE as TRUST_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from iotctl.local.devices.device import Action
+    from iotctl.local.devices.installer import Outcome
     from iotctl.local.devices.roles import Role
 
 FEW: Final = 5
 """So many things at most go through awsiotsdk unasked."""
 CONNECTING: Final = 200
 """So many connections at most are being made at one time."""
+INSTALLING: Final = 16
+"""So many light things at most download and install at one time."""
+STATE: Final = "state"
+"""Beside the bundles: what the things have installed."""
 
+_HERE = ("127.0.0.1", "::1", "localhost")
 _PROGRESS_SECONDS = 1.0
 _GATHER_SECONDS = 0.02  # rows that come together are written together
 
@@ -44,9 +56,10 @@ class Member:
 
     identity: Identity
     target: Target
+    site: Site
 
 
-def members(bundles: Path | None, number: int | None) -> list[Member]:
+def members(bundles: Path | None, number: int | None, trust: Path | None = None) -> list[Member]:
     """The things that a bundles directory can play, in the order of their directories: the first `number`, or all.
 
     A bundle without a key (its row brought a CSR) cannot be played, and is passed over.
@@ -55,6 +68,7 @@ def members(bundles: Path | None, number: int | None) -> list[Member]:
         bundles: the directory; None: the only one here, and then not one of an AWS account, where a simulated thing
             would put the real one off the line (a client id is connected once).
         number: how many.
+        trust: the trust store of all of them; None: `trusted_keys.json` beside the bundles.
 
     Raises:
         NotFound: there are no bundles. Usage: there are fewer than `number`. Integrity: one is damaged.
@@ -66,7 +80,8 @@ def members(bundles: Path | None, number: int | None) -> list[Member]:
         raise NotFound(
             f"there are no bundles in {directory}", hint="iotctl onboard apply FILE --bundles DIR makes them"
         )
-    playable = (member for member in map(_member, places) if member is not None)
+    trust_file = trust or directory / TRUST_FILE
+    playable = (member for place in places if (member := _member(place, trust_file)) is not None)
     found = list(itertools.islice(playable, number))
     if number is not None and len(found) < number:
         raise Usage(
@@ -90,8 +105,11 @@ def notes(fleet: Sequence[Member], parts: Mapping[str, Role]) -> tuple[str, ...]
     known = ((failing, "fail"), (slow, "are slow"), (offline, "stay offline"))
     told = [f"{number:,} {what}" for number, what in known if number]
     where = " and ".join(sorted({str(member.target) for member in fleet}))
-    played = f"playing {count(len(fleet), 'thing')} on {where}; Ctrl-C ends it"
-    return (played, f"of these {', '.join(told)}") if told else (played,)
+    found = [f"playing {count(len(fleet), 'thing')} on {where}; Ctrl-C ends it"]
+    found += [f"of these {', '.join(told)}"] if told else []
+    stores = sorted({member.site.trust_file for member in fleet})
+    found += [f"no trust store {store}: they refuse every job that installs" for store in stores if not store.exists()]
+    return tuple(found)
 
 
 def run(
@@ -129,7 +147,7 @@ class _Running:
     def __init__(self, things: int) -> None:
         self._stirred = asyncio.Event()
         self._stopping = threading.Event()
-        self._jobs: list[asyncio.Future[None]] = []
+        self._jobs: set[asyncio.Future[None]] = set()
         self._faults: list[BaseException] = []
         self._threads: ThreadPoolExecutor | None = None
         self.ended = asyncio.Event()
@@ -147,18 +165,22 @@ class _Running:
         if seconds:
             loop.call_later(seconds, self._end)
         self._add(asyncio.ensure_future(self._progress()))
-        if through_sdk and present:
-            self._threads = ThreadPoolExecutor(len(present), "device")
+        self._threads = ThreadPoolExecutor(max(len(present), 1) if through_sdk else INSTALLING, "device")
         gate = asyncio.Semaphore(CONNECTING)
         for member in present:
-            thing = Thing(member.identity.thing_name, parts[member.identity.thing_name])
-            if self._threads is None:
-                self._add(asyncio.ensure_future(_Device(member.identity, thing, self.tally, gate).link.keep()))
-            else:
+            role = parts[member.identity.thing_name]
+            device = Device(member.identity.thing_name, role)
+            install = partial(installer.install, site=_acting(member.site, role), stop=self._stopping)
+            if through_sdk:
                 paced = member.target.kind != "local"
                 say = loop.call_soon_threadsafe
-                carry = partial(sdk.carry, member.identity, thing, self.tally, say, self._stopping, paced=paced)
+                carry = partial(
+                    sdk.carry, member.identity, device, install, self.tally, say, self._stopping, paced=paced
+                )
                 self._add(loop.run_in_executor(self._threads, carry))
+            else:
+                light = _Light(member.identity, device, self.tally, gate, partial(self._installing, install))
+                self._add(asyncio.ensure_future(light.link.keep()))
 
     async def news(self) -> list[Row]:
         """The next rows, when there are some; none when the run ends."""
@@ -175,9 +197,10 @@ class _Running:
 
         """
         self._stopping.set()
-        for job in self._jobs:
+        jobs = list(self._jobs)
+        for job in jobs:
             job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*jobs, return_exceptions=True)
         if self._threads is not None:
             await asyncio.to_thread(self._threads.shutdown)
         if self._faults:
@@ -188,11 +211,27 @@ class _Running:
             await asyncio.sleep(_PROGRESS_SECONDS)
             self.tally.progress()
 
+    def _installing(
+        self,
+        install: Callable[[Mapping[str, Any]], Outcome],
+        document: Mapping[str, Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Install in a thread; the loop goes on."""
+
+        async def installed() -> None:
+            # What is stopped is told to nobody: at the next start the same job goes on.
+            with contextlib.suppress(Interrupted):
+                done(await asyncio.get_running_loop().run_in_executor(self._threads, install, document))
+
+        self._add(asyncio.ensure_future(installed()))
+
     def _add(self, job: asyncio.Future[None]) -> None:
         job.add_done_callback(self._done)
-        self._jobs.append(job)
+        self._jobs.add(job)
 
     def _done(self, job: asyncio.Future[None]) -> None:
+        self._jobs.discard(job)
         if not job.cancelled() and (fault := job.exception()):
             self._faults.append(fault)
             self._end()
@@ -202,42 +241,78 @@ class _Running:
         self._stirred.set()
 
 
-class _Device:
-    """A thing on a light connection."""
+class _Light:
+    """A device on a light connection.
 
-    __slots__ = ("_tally", "_thing", "link")
+    Args:
+        identity: who connects, and where.
+        device: what acts.
+        tally: is told what happens.
+        gate: how many connect at one time.
+        install: installs a job document, and calls back with the outcome.
 
-    def __init__(self, identity: Identity, thing: Thing, tally: Tally, gate: asyncio.Semaphore) -> None:
-        self._thing = thing
+    """
+
+    __slots__ = ("_device", "_install", "_tally", "link")
+
+    def __init__(
+        self,
+        identity: Identity,
+        device: Device,
+        tally: Tally,
+        gate: asyncio.Semaphore,
+        install: Callable[[Mapping[str, Any], Callable[[Outcome], None]], None],
+    ) -> None:
+        self._device = device
         self._tally = tally
+        self._install = install
         self.link = Link(
             identity,
-            thing.filters,
+            device.filters,
             gate=gate,
             on_up=self._up,
-            on_message=lambda topic, payload: self._perform(thing.received(topic, payload)),
-            on_down=lambda error: tally.down(thing.name, error),
+            on_message=lambda topic, payload: self._perform(device.received(topic, payload)),
+            on_down=lambda error: tally.down(device.name, error),
         )
 
     def _up(self) -> None:
-        self._tally.up(self._thing.name)
-        self._perform(self._thing.connected())
+        self._tally.up(self._device.name)
+        self._perform(self._device.connected())
 
     def _due(self, shadow_name: str | None) -> None:
-        self._perform(self._thing.due(shadow_name))
+        self._perform(self._device.due(shadow_name))
+
+    def _resume(self) -> None:
+        self._perform(self._device.resume())
+
+    def _installed(self, outcome: Outcome) -> None:
+        self._perform(self._device.installed(outcome))
 
     def _perform(self, actions: Iterable[Action]) -> None:
+        later = asyncio.get_running_loop().call_later
         for action in actions:
             match action:
                 case Publish(topic, payload):
                     self.link.publish(topic, payload)
                 case Wait(seconds, shadow_name):
-                    asyncio.get_running_loop().call_later(seconds, self._due, shadow_name)
+                    later(seconds, self._due, shadow_name)
                 case Told():
-                    self._tally.told(self._thing.name, action)
+                    self._tally.told(self._device.name, action)
+                case Install(document):
+                    self._install(document, self._installed)
+                case Pause(seconds):
+                    later(seconds, self._resume)
+                case Reboot(seconds):
+                    self._device.rebooted()
+                    self.link.drop(seconds)
 
 
-def _member(place: Path) -> Member | None:
+def _acting(site: Site, role: Role) -> Site:
+    """What a thing of this role brings to an installation: one that fails finds fault with everything."""
+    return replace(site, check=lambda _: REFUSAL["message"]) if role.fails else site
+
+
+def _member(place: Path, trust_file: Path) -> Member | None:
     try:
         config = json.loads((place / bundle.CONFIG).read_bytes())
         if not config["keyFile"]:
@@ -250,6 +325,13 @@ def _member(place: Path) -> Member | None:
             key=place / config["keyFile"],
             ca_file=place / config["rootCaFile"],
         )
-        return Member(identity, Target(config["kind"], config["accountId"], config["region"]))
+        known = Self(config["thingName"], config.get("thingType") or "", tuple(config.get("thingGroups") or ()))
+        site = Site(known, place.parent.with_name(STATE) / place.name, trust_file, _hosts(identity.endpoint))
+        return Member(identity, Target(config["kind"], config["accountId"], config["region"]), site)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Integrity(f"the bundle {place} is damaged: {error}", hint=f"move it away: {place}") from error
+
+
+def _hosts(endpoint: str) -> tuple[str, ...]:
+    """Where a device downloads from: AWS, and of this machine only where it is at home here."""
+    return (*download.AWS_HOSTS, *_HERE) if download.is_loopback(endpoint) else download.AWS_HOSTS

@@ -38,7 +38,17 @@ class Link:
 
     """
 
-    __slots__ = ("_filters", "_first_wait", "_gate", "_identity", "_on_down", "_on_message", "_on_up", "_session")
+    __slots__ = (
+        "_away",
+        "_filters",
+        "_first_wait",
+        "_gate",
+        "_identity",
+        "_on_down",
+        "_on_message",
+        "_on_up",
+        "_session",
+    )
 
     def __init__(
         self,
@@ -59,11 +69,18 @@ class Link:
         self._on_down = on_down
         self._first_wait = first_wait
         self._session: Session | None = None
+        self._away = 0.0
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
         """Send a message; while there is no connection it is dropped."""
         if self._session is not None:
             self._session.publish(topic, payload, qos=qos)
+
+    def drop(self, seconds: float) -> None:
+        """Cut the connection as a loss of power does; it comes back after so many seconds at least."""
+        self._away = seconds
+        if self._session is not None:
+            self._session.abort()
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection ends, until this is cancelled."""
@@ -85,8 +102,9 @@ class Link:
                 raise
             finally:
                 self._session = None
-            failures = 0 if loop.time() - began > _STEADY_SECONDS else failures + 1
-            await asyncio.sleep(wait_before(failures, self._first_wait))
+            away, self._away = self._away, 0.0
+            failures = 0 if away or loop.time() - began > _STEADY_SECONDS else failures + 1
+            await asyncio.sleep(away + wait_before(failures, self._first_wait))
 
     async def _leave(self) -> None:
         if self._session is not None:

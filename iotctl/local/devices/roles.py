@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from iotctl.errors import Usage
@@ -28,12 +28,14 @@ class Role:
         fails: it refuses every change, and says so.
         delay: seconds before it acts on a change.
         offline: it never connects.
+        reboots: in the middle of a job, once what it installs is in place.
 
     """
 
     fails: bool = False
     delay: float = 0.0
     offline: bool = False
+    reboots: bool = False
 
 
 OBEDIENT: Final = Role()
@@ -74,8 +76,8 @@ def share(percent: str) -> float:
     return float(match[1]) / 100
 
 
-def roles(thing_names: Iterable[str], shares: Shares) -> dict[str, Role]:
-    """The role of each thing; each share is met to the nearest whole thing."""
+def roles(thing_names: Iterable[str], shares: Shares, *, reboots: bool = False) -> dict[str, Role]:
+    """The role of each thing; each share is met to the nearest whole thing; who reboots plays another part too."""
     marks = {name: hashlib.sha256(name.encode()).digest() for name in thing_names}
     order = sorted(marks, key=lambda name: marks[name])
     parts: dict[str, Role] = dict.fromkeys(marks, OBEDIENT)
@@ -83,7 +85,7 @@ def roles(thing_names: Iterable[str], shares: Shares) -> dict[str, Role]:
     parts |= dict.fromkeys(order[:failing], Role(fails=True))
     parts |= {name: Role(delay=_delay(marks[name])) for name in order[failing : failing + slow]}
     parts |= dict.fromkeys(order[failing + slow : failing + slow + offline], Role(offline=True))
-    return parts
+    return {name: replace(part, reboots=reboots) for name, part in parts.items()}
 
 
 def _delay(mark: bytes) -> float:

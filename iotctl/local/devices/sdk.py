@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from iotctl import clock
-from iotctl.errors import Error, Temporary
-from iotctl.local.devices.thing import Action, Publish, Thing, Told, Wait
+from iotctl.errors import Error, Interrupted, Temporary
+from iotctl.local.devices.agent import Install, Pause, Reboot
+from iotctl.local.devices.thing import Publish, Told, Wait
 from iotctl.mqtt import Connection, Notice
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from iotctl.local.devices.device import Action, Device
+    from iotctl.local.devices.installer import Outcome
     from iotctl.local.devices.session import Identity
     from iotctl.local.devices.tally import Tally
 
@@ -22,18 +26,20 @@ _RETRY_SECONDS = 5.0
 
 def carry(
     identity: Identity,
-    thing: Thing,
+    device: Device,
+    install: Callable[[Mapping[str, Any]], Outcome],
     tally: Tally,
     say: Callable[..., object],
     stopping: threading.Event,
     *,
     paced: bool,
 ) -> None:
-    """Connect the thing and let it act, until told to stop; runs in a thread of its own.
+    """Connect the device and let it act, until told to stop; runs in a thread of its own.
 
     Args:
         identity: who connects, and where.
-        thing: what acts.
+        device: what acts.
+        install: installs what a job document says; meanwhile nothing else happens.
         tally: is told what happens.
         say: calls a method of the tally with its arguments, where the tally lives.
         stopping: ends it.
@@ -41,6 +47,7 @@ def carry(
 
     """
     while not stopping.is_set():
+        away = 0.0
         try:
             with Connection.device(
                 identity.endpoint,
@@ -51,41 +58,73 @@ def carry(
                 ca_file=identity.ca_file,
                 paced=paced,
             ) as connection:
-                connection.subscribe(thing.filters)
-                _live(connection, thing, tally, say, stopping)
+                connection.subscribe(device.filters)
+                away = _Life(connection, device, install, tally, say).live(stopping)
         except Error as error:
-            say(tally.down, thing.name, error)
-            stopping.wait(_RETRY_SECONDS)
+            say(tally.down, device.name, error)
+            away = _RETRY_SECONDS
+        stopping.wait(away)
 
 
-def _live(
-    connection: Connection, thing: Thing, tally: Tally, say: Callable[..., object], stopping: threading.Event
-) -> None:
-    waiting: list[tuple[float, str | None]] = []
+class _Life:
+    """One connection of a device, from its beginning to its end or to a reboot."""
 
-    def perform(actions: Iterable[Action]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        device: Device,
+        install: Callable[[Mapping[str, Any]], Outcome],
+        tally: Tally,
+        say: Callable[..., object],
+    ) -> None:
+        self._connection = connection
+        self._device = device
+        self._install = install
+        self._tally = tally
+        self._say = say
+        self._waiting: list[tuple[float, Wait | Pause]] = []
+        self._away = 0.0
+
+    def live(self, stopping: threading.Event) -> float:
+        """Act until told to stop, or until a reboot; seconds to stay away."""
+        self._connected()
+        while not stopping.is_set() and not self._away:
+            for item in self._connection.listen(until=clock.monotonic() + _LISTEN_SECONDS):
+                if not isinstance(item, Notice):
+                    self._perform(self._device.received(item.topic, item.payload))
+                elif item.kind == "lost":
+                    self._lost(item.detail)
+                else:
+                    self._connected()
+                if self._away:
+                    self._lost("it reboots")
+                    break
+            for each in [each for each in self._waiting if each[0] <= clock.monotonic()]:
+                self._waiting.remove(each)
+                again = each[1]
+                self._perform(self._device.due(again.shadow_name) if isinstance(again, Wait) else self._device.resume())
+        return self._away
+
+    def _connected(self) -> None:
+        self._say(self._tally.up, self._device.name)
+        self._perform(self._device.connected())
+
+    def _lost(self, why: str) -> None:
+        error = Temporary("the connection was lost", code="Lost", cause=why)
+        self._say(self._tally.down, self._device.name, error)
+
+    def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Publish(topic, payload):
-                    connection.publish(topic, payload)
-                case Wait(seconds, shadow_name):
-                    waiting.append((clock.monotonic() + seconds, shadow_name))
+                    self._connection.publish(topic, payload)
+                case Wait() | Pause():
+                    self._waiting.append((clock.monotonic() + action.seconds, action))
                 case Told():
-                    say(tally.told, thing.name, action)
-
-    def connected() -> None:
-        say(tally.up, thing.name)
-        perform(thing.connected())
-
-    connected()
-    while not stopping.is_set():
-        for item in connection.listen(until=clock.monotonic() + _LISTEN_SECONDS):
-            if not isinstance(item, Notice):
-                perform(thing.received(item.topic, item.payload))
-            elif item.kind == "lost":
-                say(tally.down, thing.name, Temporary("the connection was lost", code="Lost", cause=item.detail))
-            else:
-                connected()
-        for each in [each for each in waiting if each[0] <= clock.monotonic()]:
-            waiting.remove(each)
-            perform(thing.due(each[1]))
+                    self._say(self._tally.told, self._device.name, action)
+                case Install(document):
+                    with contextlib.suppress(Interrupted):
+                        self._perform(self._device.installed(self._install(document)))
+                case Reboot(seconds):
+                    self._device.rebooted()
+                    self._away = seconds

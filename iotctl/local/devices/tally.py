@@ -61,7 +61,8 @@ class Tally:
     def told(self, thing_name: str, told: Told) -> None:
         """It did something worth telling."""
         self._events[told.event] += 1
-        self._add(thing_name, told.event, told.detail, told.shadow_name or "")
+        job = {"jobId": told.job_id} if told.job_id else {}
+        self._add(thing_name, told.event, told.detail, told.shadow_name or "", **job)
 
     def progress(self) -> None:
         """Say how many are connected, where that has changed."""
@@ -82,7 +83,7 @@ class Tally:
         counts = dict(sorted(self._events.items()))
         return _row(FLEET, "ended", detail, "", connected=len(self._connected), things=self._things, counts=counts)
 
-    def _add(self, thing_name: str, event: str, detail: str, shadow_name: str = "", **more: int) -> None:
+    def _add(self, thing_name: str, event: str, detail: str, shadow_name: str = "", **more: int | str) -> None:
         self._rows.append(_row(thing_name, event, detail, shadow_name, **more))
         self._stirred()
 

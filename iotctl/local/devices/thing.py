@@ -45,11 +45,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Something worth telling: waiting, reported, refused, rejected, unreadable."""
+    """Something worth telling: waiting, reported, refused, rejected, unreadable; of a job job-delivered and so on."""
 
     event: str
     shadow_name: str | None
     detail: str
+    job_id: str = ""
 
 
 Action: TypeAlias = Publish | Wait | Told
@@ -97,6 +98,10 @@ class Thing:
         """A slow thing's time has come: it acts on the newest delta that it has."""
         delta = self._pending.pop(shadow_name, None)
         return [] if delta is None else self._act(shadow_name, delta)
+
+    def tell(self, patch: JsonObject) -> list[Action]:
+        """It reports something of its own accord, in its classic shadow."""
+        return [self._report(None, patch)]
 
     def _answer(self, verb: str, shadow: str | None, message: dict[str, Any]) -> list[Action]:
         match verb:
