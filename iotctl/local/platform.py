@@ -19,6 +19,7 @@ from iotctl import files
 from iotctl.errors import Local
 from iotctl.local.gateway import data_plane
 from iotctl.local.gateway.authorizer import PolicyAuthorizer
+from iotctl.local.gateway.core_api import CoreApi
 from iotctl.local.gateway.device_api import DeviceApi
 from iotctl.local.gateway.exchange import Exchange
 from iotctl.local.gateway.http import HttpGateway
@@ -35,6 +36,7 @@ from iotctl.local.services import (
     ca_certificates,
     certificates,
     events,
+    greengrass,
     group_members,
     index,
     jobs,
@@ -42,8 +44,10 @@ from iotctl.local.services import (
     policies,
     policy_attachments,
     principals,
+    role_aliases,
     shadows,
     tags,
+    temporary_credentials,
     thing_groups,
     thing_types,
     things,
@@ -71,6 +75,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     ca_certificates,
     copies,
     events,
+    *greengrass.SERVICES,
     group_members,
     *index.SERVICES,
     *jobs.SERVICES,
@@ -81,8 +86,10 @@ SERVICES: Final[tuple[Any, ...]] = (
     policies,
     policy_attachments,
     principals,
+    role_aliases,
     shadows,
     tags,
+    temporary_credentials,
     thing_groups,
     thing_types,
     things,
@@ -163,7 +170,8 @@ class _Running:
         content.prepare(self._store)
 
         operations = {**OPERATIONS, **data_plane.operations(self._broker)}
-        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker)
+        cores = CoreApi(self._store, self._authorizer)
+        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker, cores)
         self._parts.push_async_callback(http.stop)
         self._exchange.start()
         self._scheduler.start()

@@ -55,6 +55,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
         iot.attach_thing_principal(thingName="n0", principal=arns[-1])
         iot.attach_thing_principal(thingName=name, principal=arns[0])
         iot.create_job_template(jobTemplateId=name, description="d", document="{}")
+        account = arns[-1].split(":")[4]
+        iot.create_role_alias(roleAlias=name, roleArn=f"arn:aws:iam::{account}:role/{name}")
     iot.update_indexing_configuration(thingIndexingConfiguration={"thingIndexingMode": "REGISTRY"})
     until(lambda: iot.describe_index(indexName="AWS_Things")["indexStatus"] == "ACTIVE")
     authorities = [pki.Authority.create(f"ca{number}") for number in range(7)]
@@ -101,6 +103,8 @@ LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("list_job_templates", "jobTemplates", "next", {}, 7),
     ("list_job_executions_for_job", "executionSummaries", "next", {"jobId": "n1"}, 7),
     ("list_job_executions_for_thing", "executionSummaries", "next", {"thingName": "n1"}, 7),
+    ("list_role_aliases", "roleAliases", "marker", {}, 7),
+    ("list_role_aliases", "roleAliases", "marker", {"ascendingOrder": True}, 7),
     ("search_index", "things", "next", {"queryString": "thingName:n*"}, 7),
     ("list_policy_principals", "principals", "marker", {"policyName": "held"}, 7),
 ]

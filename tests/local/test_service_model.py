@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 SIGNED_FOR = {service: name for name, service in reversed(SERVICES.items())}
 BUILT = sorted(name for name in OPERATIONS if name.partition(":")[0] in SIGNED_FOR)
-TEXTS = ("name-1", "1", "a" * 64, "arn:aws:iot:us-east-1:123456789012:x/y", "AAAA", "NAME", "1.0.0", "2026-01-01", "10")
+TEXTS = (
+    *("name-1", "1", "a" * 64, "arn:aws:iot:us-east-1:123456789012:x/y", "AAAA", "NAME", "1.0.0", "2026-01-01", "10"),
+    "arn:aws:iot:us-east-1:123456789012:thinggroup/g",
+    "arn:aws:greengrass:us-east-1:123456789012:components:c",
+    "arn:aws:greengrass:us-east-1:123456789012:components:c:versions:1.0.0",
+)
 
 
 def valid(shape: Shape, seen: tuple[str, ...] = ()) -> Any:
@@ -99,6 +104,18 @@ def _anything(pattern: str) -> bool:
     return compiled(pattern).fullmatch("\x01 \x02") is not None
 
 
+def wired(shape: Shape, value: Any) -> Any:
+    """A value with its members called as the wire has them."""
+    if shape.type_name == "list" and isinstance(value, list):
+        return [wired(shape.member, one) for one in value]
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = shape.members
+        return {
+            members[key].serialization.get("name", key) if key in members else key: one for key, one in value.items()
+        }
+    return value
+
+
 def request_of(name: str, parameters: dict[str, Any]) -> tuple[str, str, bytes, dict[str, str]]:
     """A request with these parameters, whatever they are: method, path, body, headers."""
     model = service_model(name.partition(":")[0]).operation_model(name.partition(":")[2])
@@ -117,7 +134,7 @@ def request_of(name: str, parameters: dict[str, Any]) -> tuple[str, str, bytes, 
         elif place == "header":
             headers[wire] = str(value)
         else:
-            body[wire] = value
+            body[wire] = wired(members[key], value)
     content = json.dumps(body).encode() if body else b""
     return model.http["method"], path + ("?" + urlencode(query) if query else ""), content, headers
 

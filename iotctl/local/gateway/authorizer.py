@@ -82,8 +82,13 @@ class PolicyAuthorizer:
         return self._allowed(client, "iot:Receive", self._arns["topic"] + topic)
 
     def allows(self, client: Client, action: str, resource: str) -> bool:
-        """Any other action, on a resource as `thing/pump-7`; "*" where an action has none."""
-        return self._allowed(client, action, resource if resource == "*" else self._store.arn(resource))
+        """Any other action, on a resource as `thing/pump-7` or an ARN; "*" where an action has none."""
+        whole = resource == "*" or resource.startswith("arn:")
+        return self._allowed(client, action, resource if whole else self._store.arn(resource))
+
+    def component(self, name: str) -> str:
+        """The ARN that stands for every version of a component of Greengrass."""
+        return self._store.arn(f"components:{name}:versions:*", "greengrass")
 
     def forget(self, certificate_id: str | None = None) -> None:
         """Look again at what a certificate may do; None: at every one."""

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
     from iotctl.local.gateway.authorizer import PolicyAuthorizer
 
+_GREENGRASS_PATH: Final = "/greengrass/"
 _JOBS_PATH: Final = re.compile(r"/things/[^/]+/jobs(?:/.*)?")
 
 
 def service(path: str) -> str:
     """What a device's request for a path is taken to be signed for."""
+    if path.startswith(_GREENGRASS_PATH):
+        return "greengrass"
     return "iot-jobs-data" if _JOBS_PATH.fullmatch(path) else "iotdata"
 
 
@@ -44,6 +47,10 @@ def _client(parameters: Mapping[str, Any]) -> str:
     return f"client/{parameters['clientId']}"
 
 
+def _component(parameters: Mapping[str, Any]) -> str:
+    return str(parameters["arn"])
+
+
 _RESOURCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "GetThingShadow": _shadow,
     "UpdateThingShadow": _shadow,
@@ -56,7 +63,13 @@ _RESOURCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "StartNextPendingJobExecution": _thing,
     "DescribeJobExecution": _thing,
     "UpdateJobExecution": _thing,
+    "GetComponentVersionArtifact": _component,
+    "GetConnectivityInfo": _thing,
+    "UpdateConnectivityInfo": _thing,
 }
+
+
+_OF_CORES: Final = frozenset({"GetComponentVersionArtifact", "GetConnectivityInfo", "UpdateConnectivityInfo"})
 
 
 class DeviceApi:
@@ -94,7 +107,10 @@ class DeviceApi:
             AwsError: ForbiddenException.
 
         """
-        name = operation.partition(":")[2]
+        service, _, name = operation.partition(":")
+        if service == "greengrassv2":
+            self._permit_core(client, name, parameters)
+            return
         if name == "Publish":
             allowed = self._authorizer.publish(client, parameters["topic"], retain=parameters.get("retain", False))
         else:
@@ -102,6 +118,17 @@ class DeviceApi:
             allowed = resource is not None and self._authorizer.allows(client, f"iot:{name}", resource(parameters))
         if not allowed:
             raise _forbidden()
+
+    def _permit_core(self, client: Client, name: str, parameters: Mapping[str, Any]) -> None:
+        """Neither thing variables nor groups' policies count for Greengrass, as HTTP names no thing."""
+        if name == "ResolveComponentCandidates":
+            # Which version it will be is the answer, so a policy must allow every version.
+            names = [one.get("componentName", "") for one in parameters.get("componentCandidates", ())]
+            resources = [self._authorizer.component(one) for one in names] or ["*"]
+        else:
+            resources = [_RESOURCES[name](parameters)] if name in _OF_CORES else []
+        if not resources or not all(self._authorizer.allows(client, f"greengrass:{name}", one) for one in resources):
+            raise AwsError("AccessDeniedException", f"Access Denied: greengrass:{name}")
 
 
 def _forbidden() -> AwsError:

@@ -23,7 +23,7 @@ from iotctl.local.gateway import answers, device_api, websocket
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
 from iotctl.local.gateway.s3 import gateway as s3
-from iotctl.local.services import OPERATIONS, AwsError
+from iotctl.local.services import OPERATIONS, AwsError, temporary_credentials
 from iotctl.local.services.signature import Refusal
 from iotctl.text import sanitize
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from iotctl.local.gateway.core_api import CoreApi
     from iotctl.local.gateway.device_api import DeviceApi
     from iotctl.local.gateway.mqtt.broker import Broker
     from iotctl.local.gateway.mqtt.session import Client
@@ -48,6 +49,7 @@ _REAL_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _ANY_REGION: Final = frozenset({"sts", "s3", "iam"})
 _SHUTDOWN_SECONDS: Final = 1.0
 _TOPICS: Final = "/topics/"
+_TOKEN: Final = "X-Amz-Security-Token"  # noqa: S105  the name of a header and of a parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class HttpGateway:
         operations: those that are built, by name.
         devices: what clients with a certificate may ask for; none: nothing.
         broker: where MQTT over WebSocket leads to; none: there is none.
+        cores: what clients with a certificate may ask for that no service model has; none: nothing.
 
     """
 
@@ -82,12 +85,14 @@ class HttpGateway:
         operations: Mapping[str, Operation] = OPERATIONS,
         devices: DeviceApi | None = None,
         broker: Broker | None = None,
+        cores: CoreApi | None = None,
     ) -> None:
         self._store = store
         self._operations = operations
         self._devices = devices
         self._broker = broker
-        self._s3 = s3.S3Gateway(store, operations, self._secret)
+        self._cores = cores
+        self._s3 = s3.S3Gateway(store, operations, self._secret_for_s3)
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
         self._runner = web.ServerRunner(
@@ -132,14 +137,20 @@ class HttpGateway:
         operation, answer = await self._answer(request, request_id, caller)
         return operation, _response(answer, request_id)
 
-    def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> None:
-        """Refuse a request of S3 by someone who may not ask."""
+    def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> frozenset[str] | None:
+        """Refuse a request of S3 by someone who may not ask; what they may do, None: everything."""
         try:
             self._local(request)
+            given = temporary_credentials.find(self._store, caller.key_id) if caller else None
+            if given is not None:
+                token = request.headers.get(_TOKEN) or request.query.get(_TOKEN, "")
+                temporary_credentials.check(self._store, given, token)
+                return temporary_credentials.ALLOWED
             self._own(caller, Dialect.S3)
         except AwsError as error:
-            code = error.code if error.code in _INVALID_KEY.values() else "AccessDenied"
+            code = error.code if error.code in _SAID_AS_IT_IS else "AccessDenied"
             raise AwsError(code, error.message) from error
+        return None
 
     async def _upgrade(self, request: web.BaseRequest, broker: Broker) -> web.StreamResponse:
         """MQTT over WebSocket, for operators: the URL is presigned with this platform's key."""
@@ -158,6 +169,10 @@ class HttpGateway:
     def _secret(self, key_id: str) -> str | None:
         return self._store.secret_access_key if key_id == self._store.access_key_id else None
 
+    def _secret_for_s3(self, key_id: str) -> str | None:
+        given = temporary_credentials.find(self._store, key_id)
+        return given.secret if given is not None else self._secret(key_id)
+
     async def _answer(self, request: web.BaseRequest, request_id: str, caller: _Caller | None) -> tuple[str, Answer]:
         """The name of the operation, as far as it is known, and the answer."""
         path, _, query = request.raw_path.partition("?")
@@ -165,6 +180,10 @@ class HttpGateway:
         try:
             self._local(request)
             device = self._devices.client(request.transport) if self._devices is not None and caller is None else None
+            if device is not None and self._cores is not None:
+                answered = self._cores.answer(device, request.method, path, request.headers)
+                if answered is not None:
+                    return answered
             service = device_api.service(path) if device is not None else self._own(caller, dialect).service
             body = await request.read()
         except AwsError as error:
@@ -252,6 +271,9 @@ _INVALID_KEY: Final = {
     Dialect.QUERY: "InvalidClientTokenId",
     Dialect.S3: "InvalidAccessKeyId",
 }
+
+
+_SAID_AS_IT_IS: Final = frozenset({*_INVALID_KEY.values(), "InvalidToken", "ExpiredToken"})
 
 
 def _one_label(path: str) -> str:

@@ -109,20 +109,22 @@ class S3Gateway:
         """Whether a host name, without its port, is one of AWS's for S3 in this platform's region."""
         return host.endswith(".amazonaws.com") and names.host_bucket(host, self._store.region) is not None
 
-    async def answer(self, asked: Exchange, allow: Callable[[], None]) -> tuple[str, web.StreamResponse]:
+    async def answer(
+        self, asked: Exchange, allow: Callable[[], frozenset[str] | None]
+    ) -> tuple[str, web.StreamResponse]:
         """The name of the operation, as far as it is known, and the answer, which may be sent already.
 
         Args:
             asked: the request.
-            allow: refuses, by AwsError, who may not ask.
+            allow: refuses, by AwsError, who may not ask; the operations that they may ask for, None: every one.
 
         """
         known: list[str] = []
         try:
             _check_version(asked.request.raw_path)
-            allow()
+            allowed = allow()
             self._check_signature(asked.request)
-            done = await self._carry_out(asked, known)
+            done = await self._carry_out(asked, known, allowed)
         except AwsError as error:
             response = _refusal(asked, error)
         except Exception:
@@ -153,13 +155,15 @@ class S3Gateway:
             message = "There were headers present in the request which were not signed"
             raise AwsError("AccessDenied", message, HeadersNotSigned=", ".join(sorted(unsigned)))
 
-    async def _carry_out(self, asked: Exchange, known: list[str]) -> web.StreamResponse:
+    async def _carry_out(self, asked: Exchange, known: list[str], allowed: frozenset[str] | None) -> web.StreamResponse:
         request = asked.request
         bucket = names.host_bucket(asked.host, self._store.region) or ""
         wanted = routes.Asked.of(request.method, request.raw_path, request.headers, bucket)
         model = routes.operation(wanted)
         name = f"s3:{model.name}"
         known.append(name)
+        if allowed is not None and name not in allowed:
+            raise AwsError("AccessDenied", f"Temporary credentials of a device do not allow {name} here")
         operation = self._operations.get(name)
         if operation is None:
             raise AwsError("NotImplemented", f"{name} is not built in the local platform; nothing was done")
