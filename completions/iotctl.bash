@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam list local logs onboard plan reset run set shadow status up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam list local logs onboard plan reset run set shadow status template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit local onboard shadow --help" ;;
@@ -25,8 +25,9 @@ _iotctl() {
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --crl --fail-on --report --search --thing-group --things --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
-    "account") known="check iam --help" ;;
+    "account") known="check iam template --help" ;;
     "account check") known="--help" ;;
+    "account template") known="--help" ;;
     "account iam") known="--help" ;;
     "local") known="demo devices down env logs reset status up --help" ;;
     "local up") known="--detach --http-port --https-port --mqtt-port --ports --help" ;;

@@ -99,10 +99,12 @@ complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
-complete -c iotctl -f -n "__iotctl_at 'account'" -a check -d 'Who and where am I, and is what iotctl needs there: identity, endpoint, clock, permissions, indexing.'
+complete -c iotctl -f -n "__iotctl_at 'account'" -a check -d 'Who and where am I, and is what iotctl needs there: permissions, clock, quotas, indexing, bucket, roles.'
 complete -c iotctl -f -n "__iotctl_at 'account'" -a iam -d 'Print the least-privilege IAM policy for a command, ready to attach.'
+complete -c iotctl -f -n "__iotctl_at 'account'" -a template -d 'Print the CloudFormation template of what commands need: a bucket, and the roles that AWS IoT takes.'
 complete -c iotctl -n "__iotctl_at 'account'" -l help
 complete -c iotctl -n "__iotctl_at 'account check'" -l help
+complete -c iotctl -n "__iotctl_at 'account template'" -l help
 complete -c iotctl -n "__iotctl_at 'account iam'" -l help
 complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.'

@@ -34,6 +34,7 @@ from iotctl.text import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from botocore.client import BaseClient
     from botocore.model import OperationModel, ServiceModel
@@ -69,6 +70,7 @@ _CONFLICT = (
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
 _READS = ("Describe", "Get", "List", "Search")
 _STREAMED = ("payload", "Body")
+_TOKENS = {"nextToken": "nextToken", "NextToken": "NextToken", "nextMarker": "marker"}
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 
@@ -103,33 +105,29 @@ class Aws:
             Error: AWS's refusal as one of ours, with its code and request id; nothing of botocore gets past here.
 
         """
-        started = clock.monotonic()
-        try:
-            answer: dict[str, Any] = self._method(op, once=once)(**params)
-        except Exception as error:
-            translated = _translate(op, error)
-            if translated is None:
-                raise
-            log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)
-            raise translated from error
-        metadata = answer.pop("ResponseMetadata", {})
+        answer = self._answer(op, params, once=once)
+        answer.pop("ResponseMetadata", None)
         for streamed in _STREAMED:
             if hasattr(answer.get(streamed), "read"):
                 answer[streamed] = answer[streamed].read()
-        if log.isEnabledFor(logging.DEBUG):
-            taken = (clock.monotonic() - started) * 1000
-            log.debug("%s answered in %.0f ms, request id %s", op, taken, metadata.get("RequestId", "-"))
         return answer
 
     def pages(self, op: str, **params: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  AWS's own shapes
-        """Every page of a listing: as botocore pages it where it can, else by `nextToken`."""
+        """Every page of a listing, by whichever token its service has."""
         while True:
             page = self.call(op, **params)
             yield page
-            token = page.get("nextToken") or page.get("nextMarker")
-            if not token:
+            more = {parameter: page[token] for token, parameter in _TOKENS.items() if page.get(token)}
+            if not more:
                 return
-            params["nextToken" if "nextToken" in page else "marker"] = token
+            params |= more
+
+    def skew(self) -> float | None:
+        """Seconds that this machine's clock is ahead of AWS's, good to one second; None: the answer has no date."""
+        before = clock.now()
+        headers = self._answer("sts:GetCallerIdentity", {}, once=False)["ResponseMetadata"]["HTTPHeaders"]
+        # The date is the second in which it answered, somewhere between the two readings of this clock.
+        return _ahead(headers, before + (clock.now() - before) / 2)
 
     def members(self, op: str) -> frozenset[str]:
         """The names of an operation's parameters."""
@@ -185,6 +183,22 @@ class Aws:
             return boto3.Session(profile_name=self._profile, region_name=region)
         except exceptions.ProfileNotFound as error:
             raise Auth(str(error), hint="aws configure list-profiles") from error
+
+    def _answer(self, op: str, params: Mapping[str, Any], *, once: bool) -> dict[str, Any]:
+        started = clock.monotonic()
+        try:
+            answer: dict[str, Any] = self._method(op, once=once)(**params)
+        except Exception as error:
+            translated = _translate(op, error)
+            if translated is None:
+                raise
+            log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)
+            raise translated from error
+        if log.isEnabledFor(logging.DEBUG):
+            taken = (clock.monotonic() - started) * 1000
+            request_id = answer.get("ResponseMetadata", {}).get("RequestId", "-")
+            log.debug("%s answered in %.0f ms, request id %s", op, taken, request_id)
+        return answer
 
     def _client(self, service: str, *, once: bool) -> BaseClient:
         with self._lock:
@@ -370,10 +384,16 @@ def _of_answer(op: str, response: Mapping[str, Any]) -> Error:
 
 def _skew(headers: Mapping[str, str]) -> str:
     """What a refused signature most often means: this machine's clock is off, by so much."""
-    try:
-        seconds = (clock.now() - parsedate_to_datetime(headers["date"])).total_seconds()
-    except (KeyError, ValueError, TypeError):
+    seconds = _ahead(headers, clock.now())
+    if seconds is None:
         return "check the clock of this machine and the secret key"
     if abs(seconds) < 240:
         return "the clock is right: check the secret key"
     return f"the clock of this machine is {seconds:+.0f} s off AWS's: set it"
+
+
+def _ahead(headers: Mapping[str, str], now: datetime) -> float | None:
+    try:
+        return (now - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return None

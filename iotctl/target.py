@@ -9,6 +9,14 @@ from urllib.parse import urlsplit
 from iotctl.errors import Auth, Local
 
 LOCAL_KEY_PREFIX = "IOTCTLLOCAL"
+
+# The IAM roles that `account template` makes: the commands that hand AWS IoT a role look for these when none is named.
+JOB_PRESIGN_ROLE = "iotctl-job-presign"
+REGISTRATION_ROLE = "iotctl-registration"
+AUDIT_ROLE = "iotctl-audit"
+CORE_ROLE = "iotctl-token-exchange"
+"""The role of Greengrass cores, and its role alias."""
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -84,6 +92,14 @@ class Target:
     def arn(self, resource: str, service: str = "iot") -> str:
         """The ARN of a resource here: `arn("thing/pump-7")`."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of this account's artifacts in this region, as `account template` makes it.
+
+        Anyone may take the name first: every request to it says whose it must be (S3's ExpectedBucketOwner).
+        """
+        return f"iotctl-{self.account_id}-{self.region}"
 
     def to_json(self) -> dict[str, str]:
         """The target as plans, journals and bundles name it."""

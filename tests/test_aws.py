@@ -36,6 +36,7 @@ from iotctl.target import Platform
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_IDENTITY = b"<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>"
 _CLIENT_ERRORS = {"x-amzn-requestid": "req-1", "content-type": "application/json"}
 
 
@@ -176,6 +177,10 @@ def test_pages_follow_the_tokens(server: _Server) -> None:
     server.answer(200, {"policies": []})
     assert 2 == len(list(aws.pages("iot:ListPolicies")))
     assert ["/things", "/things?nextToken=n1", "/policies", "/policies?marker=m1"] == server.paths
+    server.answers.clear()
+    server.answer(200, {"Quotas": [], "NextToken": "n2"})
+    server.answer(200, {"Quotas": []})
+    assert 2 == len(list(aws.pages("service-quotas:ListServiceQuotas", ServiceCode="iotcore")))
 
 
 @pytest.mark.parametrize(("ahead", "hint"), [(1200, r"-(1199|1200|1201) s off"), (0, "the clock is right")])
@@ -184,6 +189,21 @@ def test_a_refused_signature_says_how_far_the_clock_is_off(server: _Server, ahea
     date = format_datetime(clock.now() + timedelta(seconds=ahead), usegmt=True)
     server.answer(403, {}, x_amzn_errortype="InvalidSignatureException", date=date)
     assert re.search(hint, _fails(server.aws()).hint)
+
+
+@pytest.mark.parametrize("ahead", [-90, 0, 90])
+def test_how_far_the_clock_is_off(server: _Server, ahead: int) -> None:
+    """This clock against the date of an answer, good to one second."""
+    date = format_datetime(clock.now() - timedelta(seconds=ahead), usegmt=True)
+    server.answer(200, _IDENTITY, date=date)
+    assert server.aws().skew() == pytest.approx(ahead, abs=1.5)
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "noon"}])
+def test_an_answer_without_a_date_says_nothing_of_the_clock(server: _Server, headers: dict[str, str]) -> None:
+    """It is unknown, never right."""
+    server.answer(200, _IDENTITY, **headers)
+    assert server.aws().skew() is None
 
 
 def test_an_endpoint_that_is_not_there_is_temporary() -> None:

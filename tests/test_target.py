@@ -42,6 +42,7 @@ def test_a_target_in_words_json_and_arns() -> None:
     assert "AWS, account 123456789012, region eu-west-1" == str(target)
     assert "the local platform, account 1, region r" == str(Target("local", "1", "r"))
     assert "arn:aws-cn:iot:eu-west-1:123456789012:thing/pump-7" == target.arn("thing/pump-7")
+    assert "iotctl-123456789012-eu-west-1" == target.bucket
     assert {"kind": "aws", "accountId": "123456789012", "region": "eu-west-1"} == target.to_json()
 
 

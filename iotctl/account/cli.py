@@ -1,8 +1,8 @@
-"""account: check · iam."""
+"""account: check · template · iam."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from iotctl import options
 from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx
 from iotctl.result import Column, Result, Table
-
-if TYPE_CHECKING:
-    from iotctl.account.needs import Answer
 
 app = options.capability("account", "What this tool needs of an AWS account: who am I, what may I do, what is there.")
 
@@ -23,16 +20,32 @@ app = options.capability("account", "What this tool needs of an AWS account: who
     exits=(Exit.PARTIAL, Exit.AUTH),
 )
 def check(ctx: Ctx) -> Result:
-    """Who and where am I, and is what iotctl needs there: identity, endpoint, clock, permissions, indexing."""
-    from iotctl.account import needs
+    """Who and where am I, and is what iotctl needs there: permissions, clock, quotas, indexing, bucket, roles."""
+    from dataclasses import asdict
 
-    answers: list[Answer] = list(needs.check(ctx.obj.aws))
-    rows = [{"check": answer.check, "state": answer.state, "detail": answer.detail} for answer in answers]
+    from iotctl.account import check
+
+    rows = [asdict(answer) for answer in check.check(ctx.obj.aws)]
     table = Table((Column("check", "CHECK"), Column("state", "STATE"), Column("detail", "DETAIL")), rows)
-    incomplete = any(answer.state in {"missing", "unknown"} for answer in answers)
+    incomplete = any(row["state"] != "ok" for row in rows)
     return Result(
         {"target": ctx.obj.target.to_json(), "checks": rows}, table, exit=Exit.PARTIAL if incomplete else Exit.OK
     )
+
+
+@options.command(
+    app,
+    example="iotctl account template > iotctl.json\n"
+    "aws cloudformation deploy --template-file iotctl.json --stack-name iotctl --capabilities CAPABILITY_NAMED_IAM",
+)
+def template() -> Result:
+    """Print the CloudFormation template of what commands need: a bucket, and the roles that AWS IoT takes."""
+    import json
+
+    from iotctl.account import resources
+
+    document = resources.template()
+    return Result(document, text=json.dumps(document, indent=2))
 
 
 @options.command(app, example="iotctl account iam onboard apply\niotctl account iam iot:CreateThing > policy.json")

@@ -35,6 +35,8 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "s3:PutObject",
     ),
     "s3:ListObjectsV2": ("s3:ListBucket",),
+    # The service's prefix in IAM has no hyphen.
+    "service-quotas:ListServiceQuotas": ("servicequotas:ListServiceQuotas",),
     # Creating with tags is tagging too.
     "iot:CreatePolicy": ("iot:CreatePolicy", "iot:TagResource"),
     "iot:CreateThingGroup": ("iot:CreateThingGroup", "iot:TagResource"),

@@ -14,6 +14,7 @@ from iotctl.semantics import permissions
         (["iot-data:UpdateThingShadow"], ("iot:UpdateThingShadow",)),
         (["iot:CreatePolicy"], ("iot:CreatePolicy", "iot:TagResource")),
         (["s3:HeadObject", "s3:GetObject"], ("s3:GetObject",)),
+        (["service-quotas:ListServiceQuotas"], ("servicequotas:ListServiceQuotas",)),
         (["file:PublishBundle", "sts:GetCallerIdentity"], ()),
         (["iot:DescribeThing", "iot:CreateThing", "iot:DescribeThing"], ("iot:CreateThing", "iot:DescribeThing")),
     ],
