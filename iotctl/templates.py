@@ -6,7 +6,9 @@ Values are data, never template source, and cannot change a document's shape.
 from __future__ import annotations
 
 import functools
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +71,21 @@ def render_file(path: Path, **values: str) -> dict[str, Any]:
     if _shape(document) != _shape(text.loads(harmless, name=str(path))):
         raise Usage(f"{path}: a value changes the shape of the document", on=str(path))
     return document
+
+
+def archive(kind: str, name: str) -> bytes:
+    """A package of Python files that ships, as a zip that Python imports from.
+
+    The same files are the same bytes on every machine: no times, nothing compressed (zlib's versions differ).
+    """
+    place = ROOT / kind
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as content:
+        for path in sorted((place / name).rglob("*.py")):
+            entry = zipfile.ZipInfo(path.relative_to(place).as_posix(), (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            content.writestr(entry, path.read_bytes())
+    return written.getvalue()
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""Put a model on core devices, follow what it predicts."""

@@ -1,0 +1,213 @@
+"""Where messages go to and come from.
+
+Greengrass's own IPC on a core with a nucleus; MQTT with mutual TLS on a `local core`; the terminal where there is
+neither.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from inference.log import say
+from inference.outbox import Transport
+
+IPC_SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+MQTT_HOST = "IOTCTL_MQTT_HOST"
+
+_CONNECT_SECONDS = 30.0
+_KEEP_ALIVE = 60
+_SESSION_SECONDS = 3600
+_ANSWER_SECONDS = 10.0
+_EARLY = 1000
+
+Received = Callable[[str, bytes], None]
+
+
+class Unreachable(Exception):
+    """There is no connection, and why."""
+
+
+def connect(environment: Mapping[str, str], lost: Callable[[str], None]) -> Transport:
+    """The transport of this place.
+
+    Args:
+        environment: which variables are there decides.
+        lost: called with the reason when a connection that does not come back by itself is gone.
+
+    Raises:
+        Unreachable: it cannot be had.
+
+    """
+    if environment.get(IPC_SOCKET):
+        return Greengrass(lost)
+    if environment.get(MQTT_HOST):
+        return Mqtt(environment)
+    return Terminal()
+
+
+class Greengrass:
+    """Publish and subscribe through the nucleus (GreengrassCoreIPCClientV2)."""
+
+    def __init__(self, lost: Callable[[str], None]) -> None:
+        from awsiot import greengrasscoreipc
+        from awsiot.eventstreamrpc import LifecycleHandler
+        from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+        from awsiot.greengrasscoreipc.model import QOS
+
+        class Lifecycle(LifecycleHandler):  # type: ignore[misc]  # awsiotsdk is not typed
+            """A nucleus that goes away takes its components down; this one comes back with it."""
+
+            def on_disconnect(self, reason: Any, *_: Any) -> None:
+                lost(f"the connection to the Greengrass nucleus is gone: {reason}")
+
+        try:
+            client = greengrasscoreipc.connect(lifecycle_handler=Lifecycle(), timeout=_CONNECT_SECONDS)
+        except Exception as error:
+            raise Unreachable(f"the Greengrass nucleus cannot be reached: {error}") from error
+        self._client = GreengrassCoreIPCClientV2(client=client)
+        self._qos = {0: QOS.AT_MOST_ONCE, 1: QOS.AT_LEAST_ONCE}
+
+    def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
+        """Hand a message to the nucleus, which spools it while there is no connection."""
+        future = self._client.publish_to_iot_core_async(topic_name=topic, qos=self._qos[qos], payload=payload)
+        future.add_done_callback(lambda future: _settled(future, topic, done))
+
+    def subscribe(self, topic: str, received: Received) -> None:
+        """Subscribe by the nucleus's connection."""
+
+        def on_event(event: Any) -> None:
+            received(event.message.topic_name, event.message.payload or b"")
+
+        try:
+            self._client.subscribe_to_iot_core(topic_name=topic, qos=self._qos[1], on_stream_event=on_event)
+        except Exception as error:
+            raise Unreachable(f"the nucleus refuses a subscription to {topic}: {_words(error)}") from error
+
+    def configuration(self) -> Any:
+        """This component's configuration as the nucleus has it."""
+        return self._client.get_configuration(key_path=["inference"]).value
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close(executor_wait=False)
+
+
+class Mqtt:
+    """An MQTT connection of its own, with the certificate of the core device; it comes back by itself.
+
+    Its session outlives a restart of the program, so that inputs that were sent meanwhile are received then.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        from awscrt import mqtt5
+        from awsiot import mqtt5_client_builder
+
+        self._mqtt5 = mqtt5
+        self._subscribed: dict[str, Received] = {}
+        self._early: collections.deque[tuple[str, bytes]] = collections.deque(maxlen=_EARLY)
+        """What the session brought before anybody had subscribed again."""
+        self._up, self._stopped = threading.Event(), threading.Event()
+        self._fault = "no answer"
+        self._client = mqtt5_client_builder.mtls_from_path(
+            endpoint=environment[MQTT_HOST],
+            port=int(environment.get("IOTCTL_MQTT_PORT", "8883")),
+            cert_filepath=environment["IOTCTL_MQTT_CERT"],
+            pri_key_filepath=environment["IOTCTL_MQTT_KEY"],
+            ca_filepath=environment["IOTCTL_MQTT_CA"],
+            client_id=client_id(environment),
+            keep_alive_interval_sec=_KEEP_ALIVE,
+            session_expiry_interval_sec=_SESSION_SECONDS,
+            session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
+            extended_validation_and_flow_control_options=mqtt5.ExtendedValidationAndFlowControlOptions.NONE,
+            on_publish_received=self._received,
+            on_lifecycle_connection_success=self._connected,
+            on_lifecycle_connection_failure=self._failed,
+            on_lifecycle_stopped=lambda _: self._stopped.set(),
+        )
+        self._client.start()
+        if not self._up.wait(_CONNECT_SECONDS):
+            self.close()
+            raise Unreachable(f"{environment[MQTT_HOST]} does not accept the connection: {self._fault}")
+
+    def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
+        """Publish; at QoS 1 it waits out a lost connection."""
+        packet = self._mqtt5.PublishPacket(topic=topic, qos=self._mqtt5.QoS(qos), payload=payload)
+        self._client.publish(packet).add_done_callback(lambda future: _settled(future, topic, done))
+
+    def subscribe(self, topic: str, received: Received) -> None:
+        """Subscribe, now and after every reconnect that did not find its session."""
+        self._subscribed[topic] = received
+        while self._early:
+            received(*self._early.popleft())
+        codes = self._ask(topic).result(_ANSWER_SECONDS).reason_codes
+        if any(code >= 128 for code in codes):
+            raise Unreachable(f"the subscription to {topic} is refused: the core's policy does not allow it")
+
+    def close(self) -> None:
+        """Disconnect; what is on its way out gets a moment."""
+        self._client.stop()
+        self._stopped.wait(_ANSWER_SECONDS)
+
+    def _ask(self, topic: str) -> Any:
+        wanted = self._mqtt5.Subscription(topic, self._mqtt5.QoS.AT_LEAST_ONCE)
+        return self._client.subscribe(self._mqtt5.SubscribePacket([wanted]))
+
+    def _connected(self, event: Any) -> None:
+        self._up.set()
+        if not event.connack_packet.session_present:
+            for topic in self._subscribed:
+                self._ask(topic)
+
+    def _failed(self, event: Any) -> None:
+        answer = event.connack_packet
+        self._fault = _words(event.exception) if answer is None else f"refused ({answer.reason_code.name})"
+
+    def _received(self, event: Any) -> None:
+        packet = event.publish_packet
+        message = (packet.topic, packet.payload or b"")
+        if not self._subscribed:
+            self._early.append(message)
+        for received in self._subscribed.values():  # one source has one filter
+            received(*message)
+
+
+class Terminal:
+    """Predictions as lines on stdout: to try the program where there is nothing to connect to."""
+
+    def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
+        """Write a line."""
+        del topic, qos
+        sys.stdout.buffer.write(payload + b"\n")
+        sys.stdout.buffer.flush()
+        done()
+
+    def subscribe(self, topic: str, received: Received) -> None:
+        """There is nobody to send anything."""
+        del received
+        raise Unreachable(f"{topic} needs a connection: neither {IPC_SOCKET} nor {MQTT_HOST} is set")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def client_id(environment: Mapping[str, str]) -> str:
+    """`<thing>#<component>`: the pattern of the nucleus's own further connections."""
+    return f"{environment['AWS_IOT_THING_NAME']}#{environment.get('IOTCTL_COMPONENT') or os.getpid()}"
+
+
+def _settled(future: Any, topic: str, done: Callable[[], None]) -> None:
+    error = future.exception()
+    if error:
+        say(f"not published to {topic}: {_words(error)}")
+    done()
+
+
+def _words(error: BaseException) -> str:
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    return " ".join(str(message).split())[:300]
