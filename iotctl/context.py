@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from iotctl.aws import Aws
     from iotctl.engine import World
-    from iotctl.mqtt import Connection
+    from iotctl.inbox import Inbox
+    from iotctl.mqtt import Connection, Item
     from iotctl.target import Target
 
 PLATFORM_FILE = "platform.json"
@@ -117,7 +118,7 @@ class Context:
             raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach")
         return found
 
-    def operator(self) -> Connection:
+    def operator(self, inbox: Inbox[Item] | None = None) -> Connection:
         """An MQTT connection of the operator's: over WebSocket, signed with the credentials of this command."""
         from iotctl.mqtt import Connection
 
@@ -130,6 +131,7 @@ class Context:
             credentials=self.aws.credentials,
             ca_file=platform.ca_file if platform else None,
             paced=platform is None,
+            inbox=inbox,
         )
 
     @property

@@ -7,7 +7,6 @@ MQTT 5. Operators come over WebSocket with signed requests, devices with mutual 
 from __future__ import annotations
 
 import contextlib
-import queue
 import socket
 import ssl
 import uuid
@@ -22,6 +21,7 @@ from awsiot import mqtt5_client_builder
 
 from iotctl import clock
 from iotctl.errors import Auth, Error, Temporary
+from iotctl.inbox import Inbox
 from iotctl.text import sanitize
 
 if TYPE_CHECKING:
@@ -72,19 +72,38 @@ class Notice:
     detail: str
 
 
-class Connection:
-    """One MQTT connection. Use it as a context manager; entering connects."""
+Item = Message | Notice | Error
 
-    def __init__(self, build: Callable[..., mqtt5.Client], endpoint: str, client_id: str, **settings: Any) -> None:  # noqa: ANN401  awscrt's
+
+class Connection:
+    """One MQTT connection. Use it as a context manager; entering connects.
+
+    Attributes:
+        inbox: what came; several connections may share one, and then it is read itself.
+        received: messages that came until now.
+
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., mqtt5.Client],
+        endpoint: str,
+        client_id: str,
+        *,
+        inbox: Inbox[Item] | None = None,
+        **settings: Any,  # noqa: ANN401  awscrt's
+    ) -> None:
         self.client_id = client_id
+        self.inbox = inbox or Inbox(QUEUED)
+        self.received = 0
         self._endpoint = endpoint
         self._port: int = settings["port"]
         self._ca_file: str | None = settings.get("ca_filepath")
-        self._inbox: queue.Queue[Message | Notice | Error] = queue.Queue(QUEUED)
         self._filters: dict[str, mqtt5.QoS] = {}
         self._up: Future[None] = Future()
         self._stopped: Future[None] = Future()
-        self._refusals = self._dropped = 0
+        self._waiting: Iterator[Message | Notice] = iter(())
+        self._refusals = 0
         self._lost_at: float | None = None
         self._last_fault = ""
         self._client = build(
@@ -109,6 +128,7 @@ class Connection:
         credentials: Credentials,
         ca_file: str | None = None,
         paced: bool = True,
+        inbox: Inbox[Item] | None = None,
     ) -> Self:
         """A connection over WebSocket, signed anew at every reconnect.
 
@@ -119,6 +139,7 @@ class Connection:
             credentials: asked at every connect, so that those that expire are renewed.
             ca_file: the endpoint's CA where the system does not have it.
             paced: keep to AWS IoT's limits of a connection (100 publishes a second).
+            inbox: where what comes is put; one of its own where None.
 
         """
 
@@ -132,6 +153,7 @@ class Connection:
             port=port,
             region=region,
             credentials_provider=auth.AwsCredentialsProvider.new_delegate(current),
+            inbox=inbox,
             **_common(ca_file, paced=paced),
         )
 
@@ -229,18 +251,15 @@ class Connection:
             Auth: the connection was lost and is refused since.
 
         """
-        while until is None or clock.monotonic() < until:
-            try:
-                # A bounded wait, so that Ctrl-C is not held up by a quiet topic.
-                found = self._inbox.get(timeout=0.2 if until is None else max(0.0, min(0.2, until - clock.monotonic())))
-            except queue.Empty:
-                continue
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                yield Notice("dropped", f"{dropped} messages: this reader is too slow")
-            if isinstance(found, Error):
-                raise found
-            yield found
+        while True:
+            for item in self._waiting:
+                yield item
+                if until is not None and clock.monotonic() >= until:
+                    return
+            if until is not None and clock.monotonic() >= until:
+                return
+            # A bounded wait, so that Ctrl-C is not held up by a quiet topic.
+            self._waiting = taken(self.inbox, 0.2 if until is None else min(0.2, until - clock.monotonic()))
 
     def _subscribe(self, filters: Mapping[str, mqtt5.QoS]) -> Future[Any]:
         wanted = [mqtt5.Subscription(topic_filter=name, qos=qos) for name, qos in filters.items()]
@@ -259,7 +278,9 @@ class Connection:
 
     def _received(self, data: mqtt5.PublishReceivedData) -> None:
         packet = data.publish_packet
-        self._put(Message(packet.topic, bytes(packet.payload or b""), bool(packet.retain)))
+        payload = bytes(packet.payload or b"")
+        self.received += 1
+        self.inbox.put(Message(packet.topic, payload, bool(packet.retain)), len(payload) + len(packet.topic))
 
     def _connected(self, _: mqtt5.LifecycleConnectSuccessData) -> None:
         self._refusals = 0
@@ -267,7 +288,7 @@ class Connection:
             away, self._lost_at = clock.monotonic() - self._lost_at, None
             if self._filters:
                 self._subscribe(self._filters)
-            self._put(Notice("back", f"reconnected after {away:.1f} s; what came in between is missing"))
+            self.inbox.tell(Notice("back", f"reconnected after {away:.1f} s; what came in between is missing"))
         _settle(self._up)
 
     def _failed(self, data: mqtt5.LifecycleConnectFailureData) -> None:
@@ -279,26 +300,31 @@ class Connection:
             self._up.set_exception(fault)
         elif self._refusals >= REFUSALS:
             self._client.stop()
-            self._put(fault)
+            self.inbox.tell(fault)
 
     def _disconnected(self, data: mqtt5.LifecycleDisconnectData) -> None:
         if self._stopped.done() or self._lost_at is not None:
             return
         self._lost_at = clock.monotonic()
         reason = data.disconnect_packet.reason_code.name if data.disconnect_packet else str(data.exception)
-        self._put(Notice("lost", sanitize(reason)))
+        self.inbox.tell(Notice("lost", sanitize(reason)))
 
-    def _put(self, item: Message | Notice | Error) -> None:
-        """Keep it for the reader; where it does not keep up, the oldest goes, and is counted."""
-        while True:
-            try:
-                self._inbox.put_nowait(item)
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self._inbox.get_nowait()
-                    self._dropped += 1
-            else:
-                return
+
+def taken(inbox: Inbox[Item], seconds: float) -> Iterator[Message | Notice]:
+    """What waits in an inbox, or comes within so many seconds; first how many messages were dropped, if any.
+
+    Raises:
+        Auth: a connection was lost and is refused since; what came before that has been given.
+
+    """
+    items = inbox.take(seconds)
+    if inbox.dropped:
+        dropped, inbox.dropped = inbox.dropped, 0
+        yield Notice("dropped", f"{dropped} messages: this reader is too slow")
+    for item in items:
+        if isinstance(item, Error):
+            raise item
+        yield item
 
 
 def _common(ca_file: str | None, *, paced: bool) -> dict[str, Any]:
