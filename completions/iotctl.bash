@@ -5,10 +5,10 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam list local logs onboard plan reset run set shadow status template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer list local logs onboard plan reset run set shadow status tail template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
-    "") known="account audit local onboard shadow --help" ;;
+    "") known="account audit infer local onboard shadow --help" ;;
     "onboard") known="apply check plan status --help" ;;
     "onboard check") known="--delimiter --map --policy --help" ;;
     "onboard plan") known="--bundles --delimiter --key-type --map --policy --valid-days --help" ;;
@@ -25,6 +25,8 @@ _iotctl() {
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --crl --fail-on --report --search --thing-group --things --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
+    "infer") known="tail --help" ;;
+    "infer tail") known="--connections --count --for --model --record --replay --search --stats --thing-group --things --until --where --help" ;;
     "account") known="check iam template --help" ;;
     "account check") known="--help" ;;
     "account template") known="--help" ;;

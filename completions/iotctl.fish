@@ -6,6 +6,7 @@ function __iotctl_at --argument-names wanted
 end
 complete -c iotctl -f -n "__iotctl_at ''" -a account -d 'What this tool needs of an AWS account: who am I, what may I do, what is there.'
 complete -c iotctl -f -n "__iotctl_at ''" -a audit -d 'Find where the fleet is not as it should be: Device Defenders checks, and your own.'
+complete -c iotctl -f -n "__iotctl_at ''" -a infer -d 'Put a model on core devices, and follow what it predicts.'
 complete -c iotctl -f -n "__iotctl_at ''" -a local -d 'AWS IoT on this machine: one process, no account, the same commands.'
 complete -c iotctl -f -n "__iotctl_at ''" -a onboard -d 'A CSV becomes registered things, each with its own key and certificate.'
 complete -c iotctl -f -n "__iotctl_at ''" -a shadow -d 'Read, change and compare device state: classic and named shadows.'
@@ -99,6 +100,21 @@ complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
+complete -c iotctl -f -n "__iotctl_at 'infer'" -a tail -d 'Follow predictions as they are made: a lane for each core device; what is missing is told, never hidden.'
+complete -c iotctl -n "__iotctl_at 'infer'" -l help
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l connections
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l count
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l for
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l model
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l record
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l replay
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l search
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l stats
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l things
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l until
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l where
+complete -c iotctl -n "__iotctl_at 'infer tail'" -l help
 complete -c iotctl -f -n "__iotctl_at 'account'" -a check -d 'Who and where am I, and is what iotctl needs there: permissions, clock, quotas, indexing, bucket, roles.'
 complete -c iotctl -f -n "__iotctl_at 'account'" -a iam -d 'Print the least-privilege IAM policy for a command, ready to attach.'
 complete -c iotctl -f -n "__iotctl_at 'account'" -a template -d 'Print the CloudFormation template of what commands need: a bucket, and the roles that AWS IoT takes.'

@@ -168,6 +168,7 @@ class Connection:
         key: Path,
         ca_file: Path,
         paced: bool = True,
+        inbox: Inbox[Item] | None = None,
     ) -> Self:
         """A connection with mutual TLS, with the files of a bundle; its client id is the thing's name."""
         return cls(
@@ -177,6 +178,7 @@ class Connection:
             port=port,
             cert_filepath=str(certificate),
             pri_key_filepath=str(key),
+            inbox=inbox,
             **_common(str(ca_file), paced=paced),
         )
 

@@ -250,16 +250,20 @@ class Output:
 
 def _driven(rows: Iterable[Any], write: Callable[[Sequence[Any]], None]) -> Result | None:
     """Write the items of a stream batch by batch; the Result that its generator returned, also after Ctrl-C."""
-    items = iter(rows)
+    items, interrupted = iter(rows), False
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            try:
-                while True:
+            while True:
+                try:
                     item = next(items)
                     write(item if isinstance(item, Sequence) else (item,))
-            except KeyboardInterrupt:
-                if isinstance(items, Generator):
-                    items.throw(KeyboardInterrupt)
+                except KeyboardInterrupt:
+                    if interrupted or not isinstance(items, Generator):
+                        raise
+                    interrupted = True
+                    # It may have something left to say; a generator that was interrupted itself raises it again.
+                    item = items.throw(KeyboardInterrupt)
+                    write(item if isinstance(item, Sequence) else (item,))
         except StopIteration as end:
             result: Result | None = end.value
             return result

@@ -36,8 +36,8 @@ def operator(platform: Platform, **changes: Any) -> Connection:
         "ca_file": platform.ca_file,
         "paced": False,
     }
-    port = changes.pop("port", platform.https_port)
-    return Connection.operator("127.0.0.1", port, **(settings | changes))
+    port, endpoint = changes.pop("port", platform.https_port), changes.pop("endpoint", "127.0.0.1")
+    return Connection.operator(endpoint, port, **(settings | changes))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def device(platform: Platform, tmp_path: Path) -> Device:
     return register(boto3.client("iot"), pki.Authority.create("factory"), tmp_path, name)
 
 
-def as_device(platform: Platform, device: Device) -> Connection:
+def as_device(platform: Platform, device: Device, **more: Any) -> Connection:
     """The device's own connection."""
     return Connection.device(
         "127.0.0.1",
@@ -57,6 +57,7 @@ def as_device(platform: Platform, device: Device) -> Connection:
         key=device.key,
         ca_file=platform.ca_file,
         paced=False,
+        **more,
     )
 
 

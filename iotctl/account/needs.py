@@ -66,6 +66,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:GetV2LoggingOptions",
         "iot:ListCACertificates",
     ),
+    "infer tail": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "account check": (
         "iam:GetRole",
         "iot:DescribeEndpoint",

@@ -115,12 +115,13 @@ def _followed(
     enough = False
     try:
         for arrived in arriving:
-            now, batch = arrived.now, []
+            now = arrived.now
+            batch: list[Row | Remark] = []
             for item in arrived.items:
                 if isinstance(item, Notice):
                     batch.append(follower.notice(item.kind, item.detail))
                     continue
-                if names is not None and item.topic.split("/", 3)[2:3] and item.topic.split("/", 3)[2] not in names:
+                if names is not None and item.topic.split("/")[2] not in names:
                     continue
                 row = follower.feed(item.topic, item.payload, now)
                 if row is None:
@@ -154,9 +155,13 @@ def _closing(wanted: Wanted, follower: Follower, *, enough: bool) -> Result:
     """How it ended: figures, and a failure where what was waited for did not come."""
     failures: tuple[Failure, ...] = ()
     if not enough and (wanted.count is not None or wanted.until is not None):
-        what = f"{follower.shown:,} of {text.count(wanted.count, 'prediction')}" if wanted.count else "nothing that"
-        words = f"{what} came" if wanted.count else f"{what} --until waits for came"
-        failures = (Failure("Timeout", f"{words} within {wanted.seconds:g} s", exit=Exit.TIMEOUT),)
+        came = (
+            f"{follower.shown:,} of {text.count(wanted.count, 'prediction')}"
+            if wanted.count
+            else "nothing --until wants"
+        )
+        when = f"within {wanted.seconds:g} s" if wanted.seconds else "before the record ended"
+        failures = (Failure("Timeout", f"{came} came {when}", exit=Exit.TIMEOUT),)
     ordered = sorted(follower.lanes.values(), key=lambda lane: (lane.thing_name, lane.model_name))
     data = {
         "predictions": follower.shown,
@@ -244,7 +249,7 @@ class _Rates:
 
 
 class _Recorder:
-    """Keeps messages and notices as JSON lines: `{time, topic, payload}`, the payload in base64; `{time, notice, …}`."""
+    """Keeps messages (`{time, topic, payload}`, the payload in base64) and notices as JSON lines."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
