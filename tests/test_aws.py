@@ -183,7 +183,7 @@ def test_pages_follow_the_tokens(server: _Server) -> None:
     assert 2 == len(list(aws.pages("service-quotas:ListServiceQuotas", ServiceCode="iotcore")))
 
 
-@pytest.mark.parametrize(("ahead", "hint"), [(1200, r"-(1199|1200|1201) s off"), (0, "the clock is right")])
+@pytest.mark.parametrize(("ahead", "hint"), [(1200, r"-(119\d|120\d) s off"), (0, "the clock is right")])
 def test_a_refused_signature_says_how_far_the_clock_is_off(server: _Server, ahead: int, hint: str) -> None:
     """The server's date against ours."""
     date = format_datetime(clock.now() + timedelta(seconds=ahead), usegmt=True)

@@ -133,6 +133,8 @@ def request_of(name: str, parameters: dict[str, Any]) -> tuple[str, str, bytes, 
             query.append((wire, str(value).lower() if isinstance(value, bool) else str(value)))
         elif place == "header":
             headers[wire] = str(value)
+        elif key == model.input_shape.serialization.get("payload"):
+            body = wired(members[key], value)
         else:
             body[wire] = wired(members[key], value)
     content = json.dumps(body).encode() if body else b""
