@@ -5,7 +5,9 @@ Values are data, never template source, and cannot change a document's shape.
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import io
 import json
 import zipfile
@@ -73,6 +75,16 @@ def render_file(path: Path, **values: str) -> dict[str, Any]:
     return document
 
 
+def render_page(kind: str, name: str, **values: Any) -> str:  # noqa: ANN401  what the template goes through
+    """An HTML page from a template that ships: every value is text in it, whatever it holds.
+
+    Its style and its script may be named by their digests in its Content-Security-Policy (the filter `sha256`), so
+    that a browser runs nothing else.
+    """
+    template = _pages().from_string((ROOT / kind / f"{name}.html.j2").read_text(encoding="utf-8"))
+    return template.render(values)
+
+
 def archive(kind: str, name: str) -> bytes:
     """A package of Python files that ships, as a zip that Python imports from.
 
@@ -96,6 +108,15 @@ def _environment() -> jinja2.Environment:
         finalize=_escaped,
         keep_trailing_newline=True,
     )
+
+
+@functools.cache
+def _pages() -> jinja2.Environment:
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=True, keep_trailing_newline=True
+    )
+    environment.filters["sha256"] = lambda value: base64.b64encode(hashlib.sha256(value.encode()).digest()).decode()
+    return environment
 
 
 def _escaped(value: object) -> str:

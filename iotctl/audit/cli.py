@@ -73,7 +73,7 @@ def run(
         str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 4 from this severity on: low to critical.")
     ] = "low",
     report: Annotated[
-        str | None, typer.Option("--report", metavar="KIND=FILE,…", help="Also write sarif, junit, markdown.")
+        str | None, typer.Option("--report", metavar="KIND=FILE,…", help="Also write sarif, junit, html, markdown.")
     ] = None,
 ) -> Result:
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""

@@ -1,4 +1,4 @@
-"""Reports of an audit for other tools: SARIF, JUnit, Markdown. Pure; the same audit gives the same bytes."""
+"""Reports of an audit: SARIF, JUnit, HTML, Markdown. Pure; the same audit gives the same bytes."""
 
 from __future__ import annotations
 
@@ -105,7 +105,19 @@ def markdown(audit: Audit, target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
-KINDS: Final[dict[str, Callable[[Audit, Target], str]]] = {"sarif": sarif, "junit": junit, "markdown": markdown}
+def html(audit: Audit, target: Target) -> str:
+    """One page for people, which needs nothing beside it."""
+    from iotctl.audit import page
+
+    return page.html(audit, target)
+
+
+KINDS: Final[dict[str, Callable[[Audit, Target], str]]] = {
+    "sarif": sarif,
+    "junit": junit,
+    "html": html,
+    "markdown": markdown,
+}
 """The reports by the word that asks for them."""
 
 

