@@ -1,0 +1,1 @@
+"""Roll out artifacts and watch them land."""
