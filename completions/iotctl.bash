@@ -5,10 +5,10 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer list local logs onboard plan reset run set shadow status tail template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset run set shadow status tail template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
-    "") known="account audit infer local onboard shadow --help" ;;
+    "") known="account audit infer local onboard ota shadow --help" ;;
     "onboard") known="apply check plan status --help" ;;
     "onboard check") known="--delimiter --map --policy --help" ;;
     "onboard plan") known="--bundles --delimiter --key-type --map --policy --valid-days --help" ;;
@@ -21,6 +21,8 @@ _iotctl() {
     "shadow list") known="--help" ;;
     "shadow delete") known="--dry-run --max-changes --name --search --thing-group --things --help" ;;
     "shadow watch") known="--count --for --name --search --thing-group --things --help" ;;
+    "ota") known="keygen --help" ;;
+    "ota keygen") known="--out --passphrase-file --trust --type --help" ;;
     "audit") known="baseline checks run --help" ;;
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --crl --fail-on --report --search --thing-group --things --help" ;;

@@ -9,6 +9,7 @@ complete -c iotctl -f -n "__iotctl_at ''" -a audit -d 'Find where the fleet is n
 complete -c iotctl -f -n "__iotctl_at ''" -a infer -d 'Put a model on core devices, and follow what it predicts.'
 complete -c iotctl -f -n "__iotctl_at ''" -a local -d 'AWS IoT on this machine: one process, no account, the same commands.'
 complete -c iotctl -f -n "__iotctl_at ''" -a onboard -d 'A CSV becomes registered things, each with its own key and certificate.'
+complete -c iotctl -f -n "__iotctl_at ''" -a ota -d 'Roll out artifacts and watch them land: signed, a few things first, then the fleet.'
 complete -c iotctl -f -n "__iotctl_at ''" -a shadow -d 'Read, change and compare device state: classic and named shadows.'
 complete -c iotctl -n "__iotctl_at ''" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thing of a fleet file.'
@@ -82,6 +83,13 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -l search
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a keygen -d 'Make a key that signs releases, and put its public half into the trust store that devices get.'
+complete -c iotctl -n "__iotctl_at 'ota'" -l help
+complete -c iotctl -n "__iotctl_at 'ota keygen'" -l out
+complete -c iotctl -n "__iotctl_at 'ota keygen'" -l passphrase-file
+complete -c iotctl -n "__iotctl_at 'ota keygen'" -l trust
+complete -c iotctl -n "__iotctl_at 'ota keygen'" -l type
+complete -c iotctl -n "__iotctl_at 'ota keygen'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'

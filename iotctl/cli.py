@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from iotctl.journal import Outcome
     from iotctl.plan import Plan
 
-CAPABILITIES: Final = ("onboard", "shadow", "audit", "infer", "account", "local")
+CAPABILITIES: Final = ("onboard", "shadow", "ota", "audit", "infer", "account", "local")
 
 _UsageError: Final[Any] = typer.BadParameter.__base__
 _ClickError: Final[Any] = _UsageError.__base__
