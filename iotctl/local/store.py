@@ -126,6 +126,23 @@ class Store:
             if self.on_commit:
                 self.on_commit()
 
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A part of a transaction that may fail alone: what it did and left in the outbox is taken back with it."""
+        with self.transaction():
+            before = len(self._pending)
+            self._do("SAVEPOINT attempt")
+            try:
+                yield
+            except BaseException:
+                del self._pending[before:]
+                if self.connection.in_transaction:
+                    self._do("ROLLBACK TO attempt")
+                raise
+            finally:
+                if self.connection.in_transaction:
+                    self._do("RELEASE attempt")
+
     def execute(self, sql: str, *parameters: Any) -> int:  # noqa: ANN401  whatever SQLite stores
         """Run one statement; how many rows it changed."""
         return self._do(sql, parameters).rowcount

@@ -165,3 +165,25 @@ def test_a_page_uses_its_index(notes: Store) -> None:
     sql = "SELECT * FROM (SELECT * FROM note) WHERE (name) > (?) ORDER BY name ASC LIMIT ?"
     plan = [row["detail"] for row in notes.rows(f"EXPLAIN QUERY PLAN {sql}", "x", 10)]
     assert ["USING INDEX" in step and "SEARCH" in step for step in plan] == [True]
+
+
+def test_an_attempt_fails_alone(notes: Store) -> None:
+    """What an attempt did and said is taken back with its error, an inner one's too; what was around it stays."""
+
+    def refused(name: str) -> None:
+        with notes.attempt():
+            with notes.attempt():
+                notes.execute("INSERT INTO note VALUES (?, 1)", name)
+                notes.publish("t", b"lost")
+            raise AwsError("X", "x")
+
+    with notes.transaction():
+        notes.execute("INSERT INTO note VALUES ('before', 1)")
+        with pytest.raises(AwsError):
+            refused("lost")
+        with notes.attempt():
+            notes.execute("INSERT INTO note VALUES ('kept', 1)")
+            notes.publish("t", b"said")
+    with pytest.raises(AwsError):
+        refused("alone")
+    assert (["before", "kept"], [Event("t", b"said")]) == (names(notes), notes.drain())

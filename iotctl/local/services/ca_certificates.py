@@ -30,6 +30,10 @@ CREATE TABLE IF NOT EXISTS ca_certificate (
     created REAL NOT NULL, modified REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ca_certificate_by_subject ON ca_certificate (subject);
+CREATE TABLE IF NOT EXISTS ca_registration (
+    ca_id TEXT PRIMARY KEY REFERENCES ca_certificate (id) ON DELETE CASCADE, enabled INTEGER NOT NULL,
+    body TEXT, role TEXT, template TEXT
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS certificate_by_ca ON certificate (ca_id, created, id) WHERE ca_id IS NOT NULL
 """
 

@@ -182,6 +182,16 @@ def known(store: Store, certificate_id: str) -> sqlite3.Row:
     return row
 
 
+def of_pem(store: Store, pem: str) -> sqlite3.Row | None:
+    """The row of a certificate that is given as PEM, if it is registered.
+
+    Raises:
+        AwsError: CertificateValidationException.
+
+    """
+    return store.row("SELECT * FROM certificate WHERE id = ?", _readable(pem).certificate_id)
+
+
 def certificate_active(store: Store, certificate_id: str) -> bool:
     """Whether a certificate is registered here and ACTIVE."""
     return store.row("SELECT 1 FROM certificate WHERE id = ? AND status = 'ACTIVE'", certificate_id) is not None

@@ -120,6 +120,11 @@ def groups_of(store: Store, thing: str) -> list[str]:
     return [name for row in rows for name in ancestors(store, row["group_name"])]
 
 
+def static_groups_of(store: Store, thing: str) -> list[str]:
+    """The groups that a thing was put in, without those that found it by their query."""
+    return [row["group_name"] for row in _held(store, thing) if row["number"] is None]
+
+
 def join(store: Store, thing: str, group: str) -> None:
     """Put a thing in a dynamic group whose query finds it.
 

@@ -190,6 +190,11 @@ def known(store: Store, name: str) -> sqlite3.Row:
     return row
 
 
+def exists(store: Store, name: str) -> bool:
+    """Whether there is a policy of this name."""
+    return _find(store, name) is not None
+
+
 def listed(store: Store, name: str) -> dict[str, str]:
     """A policy as the listings show it."""
     return {"policyName": name, "policyArn": _arn(store, name)}
@@ -247,8 +252,4 @@ def _set_default(store: Store, name: str, version: int) -> None:
     changed(store, name)
 
 
-def _exists(store: Store, name: str) -> bool:
-    return _find(store, name) is not None
-
-
-taggable("policy", _exists)
+taggable("policy", exists)

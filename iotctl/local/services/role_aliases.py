@@ -34,7 +34,7 @@ def create_role_alias(
     tags: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Create an alias of a role; the role itself is not looked at, for there is no IAM here."""
-    _check(store, roleArn)
+    check_role(store, roleArn)
     if find(store, roleAlias):
         raise AwsError(
             "ResourceAlreadyExistsException",
@@ -72,7 +72,7 @@ def update_role_alias(
     """Let an alias stand for another role, or its credentials last longer or shorter, from the next ones on."""
     known(store, roleAlias)
     if roleArn is not None:
-        _check(store, roleArn)
+        check_role(store, roleArn)
     store.execute(
         "UPDATE role_alias SET role = coalesce(?, role), seconds = coalesce(?, seconds), modified = ? WHERE name = ?",
         roleArn,
@@ -135,7 +135,13 @@ def _named(store: Store, name: str) -> dict[str, str]:
     return {"roleAlias": name, "roleAliasArn": arn(store, name)}
 
 
-def _check(store: Store, role: str) -> None:
+def check_role(store: Store, role: str) -> None:
+    """Refuse what is not the ARN of a role of this account; the role itself is not looked at.
+
+    Raises:
+        AwsError: InvalidRequestException.
+
+    """
     if not role.startswith(f"arn:aws:iam::{store.account_id}:role/"):
         raise invalid(f"{role} is not the ARN of a role of this account")
 
