@@ -35,6 +35,7 @@ from iotctl.local.services import (
     billing_groups,
     ca_certificates,
     certificates,
+    defender,
     events,
     greengrass,
     group_members,
@@ -54,10 +55,12 @@ from iotctl.local.services import (
     things,
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
+from iotctl.local.services.defender import due
 from iotctl.local.services.jobs import rolling
 from iotctl.local.services.s3 import buckets, content, copies, listing, objects, parts, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
+from iotctl.local.witness import Witness
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
@@ -75,6 +78,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     certificates,
     ca_certificates,
     copies,
+    *defender.SERVICES,
     events,
     *greengrass.SERVICES,
     group_members,
@@ -153,6 +157,8 @@ class _Running:
         self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
         self._exchange = Exchange(self._store, self._broker, self._hear)
         self._scheduler = Scheduler(self._store, rolling.next_due, rolling.run_due)
+        self._defender = Scheduler(self._store, due.next_due, due.run_due)
+        self._witness = Witness(self._store, self._broker)
         self._indexer = Indexer(self._store, self._broker)
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
@@ -178,10 +184,13 @@ class _Running:
         self._exchange.start()
         self._scheduler.start()
         self._parts.callback(self._scheduler.stop)
+        self._defender.start()
+        self._parts.callback(self._defender.stop)
         self._broker.start()
         self._parts.callback(self._broker.stop)
         self._indexer.start()
         self._parts.callback(self._indexer.stop)
+        self._witness.look()
         server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
         self._parts.callback(server.close)
         await http.start(listeners["http"])
@@ -219,6 +228,10 @@ class _Running:
         kind, name = event.topic.split("/", 2)[1:]
         if kind == "due":
             self._scheduler.look()
+            self._defender.look()
+            return
+        if kind == "audit":
+            self._witness.look()
             return
         self._indexer.hear(kind, name)
         if kind == "index":

@@ -61,6 +61,15 @@ def get_v2_logging_options(
     return held
 
 
+def enabled(store: Store) -> bool:
+    """Whether either version logs."""
+    for version, level in ((2, "defaultLogLevel"), (1, "logLevel")):
+        held = _kept(store, version) or {}
+        if held.get("roleArn") and not held.get("disableAllLogs") and held.get(level) != "DISABLED":
+            return True
+    return False
+
+
 def _keep(store: Store, version: int, options: dict[str, Any]) -> None:
     store.execute(
         "INSERT INTO logging_options VALUES (?, ?) ON CONFLICT DO UPDATE SET options = excluded.options",

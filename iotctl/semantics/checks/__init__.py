@@ -95,6 +95,7 @@ class Flaw:
         mend: the command that mends it, capitals standing for what it cannot know.
         key: what tells it from other flaws of the same check and resource: a path, a name.
         details: additionalInfo, in AWS's words.
+        related: other resources that it concerns: AWS's ResourceType, the member of ResourceIdentifier, its values.
 
     """
 
@@ -107,6 +108,7 @@ class Flaw:
     things: tuple[str, ...] = ()
     key: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+    related: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,11 @@ def check(
         return function
 
     return register
+
+
+def milliseconds(moment: datetime) -> str:
+    """A moment as additionalInfo has it: milliseconds since 1970."""
+    return str(int(moment.timestamp() * 1000))
 
 
 def load() -> Mapping[str, Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Rules, Severity, check, milliseconds
 from iotctl.semantics.checks.keys import is_roca
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Ite
                 things=one.things,
                 mend=_switch_off(one, "REVOKED"),
                 key=one.certificate_id,
-                details={"deviceCertificateId": one.certificate_id},
+                related=(("DEVICE_CERTIFICATE", "deviceCertificateId", (one.certificate_id,)),),
             )
 
 
@@ -199,7 +199,7 @@ def _expiring(
         since=one.not_after if past else one.not_after - timedelta(days=rules.expiring_days),
         things=things,
         mend=mend,
-        details={"CERTIFICATE_EXPIRATION": one.not_after.isoformat()},
+        details={"EXPIRATION_TIME": milliseconds(one.not_after)},
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Rules, Severity, check, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotctl.semantics.checks.fleet import Fleet, Sharing, Takeover
+
+_CERTIFICATE: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @check("CONFLICTING_CLIENT_IDS_CHECK", severity=Severity.HIGH, of="takeovers")
@@ -22,6 +25,8 @@ def conflicting_client_ids(one: Takeover, fleet: Fleet, rules: Rules) -> Iterato
         actual=f"a connection of {', '.join(one.principals) or 'another principal'} was taken over",
         since=one.at,
         mend=f"aws iot get-thing-connectivity-data --thing-name {one.client_id}",
+        details={"PRINCIPAL_IDS": ",".join(one.principals), "DISCONNECT_TIME": milliseconds(one.at)},
+        related=(("DEVICE_CERTIFICATE", "deviceCertificateId", tuple(filter(_CERTIFICATE.fullmatch, one.principals))),),
     )
 
 
@@ -35,5 +40,6 @@ def device_certificate_shared(one: Sharing, fleet: Fleet, rules: Rules) -> Itera
         actual=f"client ids {', '.join(one.client_ids[:5])}",
         mend=f"aws iot update-certificate --certificate-id {one.certificate_id} --new-status REVOKED",
         since=one.at,
-        details={"CLIENT_IDS": ",".join(one.client_ids)},
+        details={"CLIENT_IDS": ",".join(one.client_ids), "CONNECT_TIME": milliseconds(one.at)},
+        related=(("CLIENT_ID", "clientId", one.client_ids),),
     )

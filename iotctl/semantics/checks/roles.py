@@ -188,7 +188,7 @@ def _of_alias(one: RoleAlias, reason: str, expected: str, actual: str) -> Flaw:
         actual=actual,
         mend=f"narrow the policies of {one.role.arn}",
         key=actual,
-        details={"iamRoleArn": one.role.arn},
+        related=(("IAM_ROLE", "iamRoleArn", (one.role.arn,)),),
     )
 
 
@@ -200,5 +200,5 @@ def _of_pool(one: IdentityPool, reason: str, actual: str) -> Flaw:
         actual=actual,
         mend=f"narrow the policies of {one.role.arn}",
         key=actual,
-        details={"iamRoleArn": one.role.arn},
+        related=(("IAM_ROLE", "iamRoleArn", (one.role.arn,)),),
     )

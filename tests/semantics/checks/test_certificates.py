@@ -142,7 +142,7 @@ def test_devices_of_a_revoked_intermediate_ca() -> None:
         finding.flaw.reason,
         finding.check.resource_type,
     )
-    assert {"deviceCertificateId": "d1"} == finding.flaw.details
+    assert (("DEVICE_CERTIFICATE", "deviceCertificateId", ("d1",)),) == finding.flaw.related
 
 
 def test_keys_weaker_than_declared() -> None:

@@ -210,6 +210,10 @@ class Broker:
             connection.end(reason, Code.NOT_AUTHORIZED, why)
         return len(connections)
 
+    def clients_of(self, identity: str) -> list[str]:
+        """The client ids that are connected with a principal."""
+        return [each.client.client_id for each in self._by_principal.get(identity, ()) if each.client is not None]
+
     def delete_connection(self, client_id: str, *, clean_session: bool = False, prevent_will: bool = False) -> bool:
         """iot-data:DeleteConnection; False: the client has neither a connection nor a persistent session."""
         session = self._sessions.get(client_id)

@@ -1,0 +1,24 @@
+"""When something of Device Defender is due, and doing it: scheduled audits, audits, mitigation actions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotctl.local.services.defender import mitigating, running, scheduled
+
+if TYPE_CHECKING:
+    from iotctl.local.store import Store
+
+
+def next_due(store: Store) -> float | None:
+    """When there is something to do, in seconds since 1970; None: there is nothing."""
+    found = (one(store) for one in (scheduled.next_due, running.next_due, mitigating.next_due))
+    return min((due for due in found if due is not None), default=None)
+
+
+def run_due(store: Store) -> None:
+    """Do what is due, as much of it as may hold up everything else."""
+    with store.transaction():
+        scheduled.begin_due(store)
+        running.go_on(store)
+        mitigating.go_on(store)
