@@ -5,15 +5,16 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset run set shadow status tail template up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset run set shadow status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
-    "onboard") known="apply check plan status --help" ;;
+    "onboard") known="apply check plan status undo --help" ;;
     "onboard check") known="--delimiter --map --policy --help" ;;
     "onboard plan") known="--bundles --delimiter --key-type --map --policy --valid-days --help" ;;
     "onboard apply") known="--bundles --delimiter --dry-run --key-type --map --policy --valid-days --help" ;;
     "onboard status") known="--bundles --help" ;;
+    "onboard undo") known="--bundles --dry-run --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;

@@ -16,6 +16,7 @@ complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thi
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a check -d 'Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a plan -d 'Show, thing by thing, what apply would do and why; read-only.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on a bundles directory did: counts, or thing by thing.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a undo -d 'Take back what a run made, and only that: things, certificates, and what it made for all of them.'
 complete -c iotctl -n "__iotctl_at 'onboard'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l map
@@ -38,6 +39,10 @@ complete -c iotctl -n "__iotctl_at 'onboard apply'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard undo'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard undo'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard undo'" -l wait
+complete -c iotctl -n "__iotctl_at 'onboard undo'" -l help
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow of a thing, or of many.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a diff -d 'Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a get -d 'Print a shadows document, as JSON.'

@@ -3,6 +3,7 @@
 <bundles>/ca/                    the fleet CA, made once
 <bundles>/devices/<thing>/       private.pem.key 0600 · certificate.pem.crt 0644 · AmazonRootCA1.pem 0644 ·
                                  config.json 0640
+<bundles>/runs/, revoked/        what each run made, and what was taken back (iotctl.made)
 <bundles>/.staging/              what a crash left here was never registered, and goes at the next start
 
 A bundle appears by one rename of a directory whose files are already durable, before the first AWS call of its thing,
@@ -30,6 +31,8 @@ KEY: Final = "private.pem.key"
 CERTIFICATE: Final = "certificate.pem.crt"
 ROOT_CA: Final = "AmazonRootCA1.pem"
 CONFIG: Final = "config.json"
+
+PUBLISH: Final = "file:PublishBundle"
 
 CA_KEY: Final = "fleet-ca.pem.key"
 CA_CERTIFICATE: Final = "fleet-ca.pem.crt"
@@ -137,7 +140,7 @@ class Publisher:
         Args:
             batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
                 `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account),
-                `thingType` and `thingGroups` (optional).
+                `thingType` and `thingGroups` (optional), `runId` (of the run that makes it).
 
         Returns:
             Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
@@ -219,6 +222,7 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki
         "thingType": params.get("thingType", ""),
         "thingGroups": list(params.get("thingGroups", ())),
         "certificateId": issued.certificate_id,
+        "runId": params.get("runId", ""),
         **params["config"],
         "keyFile": KEY if issued.private_key_pem else "",
         "certificateFile": CERTIFICATE,

@@ -160,8 +160,8 @@ def _confirm(plan: Plan, output: Output) -> None:
 
 def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     """Run a plan under its lock and with its journal, showing things as they settle."""
-    from iotctl import bundle, engine, upload
-    from iotctl.journal import REPORT_NAME, Journal
+    from iotctl import engine
+    from iotctl.journal import Journal
 
     directory = files.private_directory(Path(plan.directory) if plan.directory else context.home)
     columns = (Column("thingName"), Column("state"), *(Column(key) for key in plan.shows))
@@ -175,11 +175,9 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         stop = threading.Event()
         world = context.world(
             stop=stop,
-            effects={
-                "file:PublishBundle": bundle.Publisher(),
-                upload.OPERATION: upload.Uploader(context.aws, stop),
-            },
+            effects=_effects(context, stop),
             settled=lambda things: journal.settled(plan.run_id, things),
+            say=lambda words: output.notes([words]),
         )
         before = journal.count(plan.run_id, "done") if resumed else 0
         if before:
@@ -214,8 +212,20 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         code = _code_of(plan, counts, kept, ended, caught)
         journal.finish(plan.run_id, code)
         if plan.directory:
-            journal.export(plan.run_id, directory / REPORT_NAME)
+            journal.export(plan.run_id, directory / plan.report)
     return _summary(plan, counts, kept, ended, code)
+
+
+def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
+    """The steps of plans that are no operations of AWS, by name."""
+    from iotctl import bundle, made, upload
+
+    return {
+        bundle.PUBLISH: bundle.Publisher(),
+        made.RECORD: made.record,
+        made.REVOKE: made.revoke,
+        upload.OPERATION: upload.Uploader(context.aws, stop),
+    }
 
 
 def _late(plan: Plan, late: list[str]) -> errors.Timeout:

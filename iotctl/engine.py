@@ -31,6 +31,7 @@ from iotctl.errors import (
     Interrupted,
     Local,
     NotFound,
+    Refused,
     Temporary,
     Throttled,
     Timeout,
@@ -41,9 +42,14 @@ from iotctl.plan import Expect, Plan, Row, Step, lookup, resolve
 from iotctl.result import Failure
 
 BATCH: Final = 500
+CLOSED_AT_ONCE: Final = 50
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
+SETTLING: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between two tries of what AWS does not let happen yet; the last again and again."""
 EQUAL_FAILURES: Final = 20
 DENIALS: Final = 3
+
+_UNSETTLED: Final = frozenset({"CertificateStateException", "DeleteConflictException", "InvalidRequestException"})
 
 Call = Callable[..., dict[str, Any]]
 Effect = Callable[[Sequence[Mapping[str, Any]]], "list[dict[str, Any] | Error]"]
@@ -61,6 +67,7 @@ class World:
         rates: calls per second that are allowed, by operation; an operation that is not here is paced by its refusals.
         settled: which of these things are done already, and are skipped.
         stop: set to end the run early; what is in flight finishes.
+        say: told what a person should know of a step.
 
     """
 
@@ -70,6 +77,7 @@ class World:
     rates: Mapping[str, float] = field(default_factory=dict)
     settled: Callable[[list[str]], frozenset[str]] = lambda _: frozenset()
     stop: threading.Event = field(default_factory=threading.Event)
+    say: Callable[[str], None] = lambda _: None
 
 
 def run(plan: Plan, world: World) -> Iterator[Outcome]:
@@ -87,30 +95,59 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
     steps = _Steps(world, operations)
     shared: dict[str, Any] = {}
     for step in plan.shared:
-        if step.op in world.effects:
-            shared[step.name] = _effect(step, shared, world.effects)
-        else:
-            steps.perform(step, shared)
-    effects = tuple(itertools.takewhile(lambda step: step.op in world.effects, plan.each))
-    breaker = _Breaker()
-    attempt = functools.partial(steps.attempt, plan.each[len(effects) :])
+        steps.perform(step, shared)
+    leading, sequence, closing = _phases(plan.each, world.effects)
+    breaker, left = _Breaker(), len(plan.rows)
+    attempt = functools.partial(steps.attempt, sequence)
     with Workers(attempt, steps.workers) as workers:
         for batch in _batches(plan.rows):
             if world.stop.is_set():
                 return
             done = world.settled([row["thingName"] for row in batch])
             scopes = [{**shared, "row": row} for row in batch if row["thingName"] not in done]
+            left -= len(batch) - len(scopes)
             ready = []
-            for scope, error in _prepare(effects, scopes, world.effects):
+            for scope, error in _prepare(leading, scopes, world.effects):
                 if error is None:
                     ready.append(scope)
                 else:
                     yield _outcome(plan, scope, error)
                     breaker.watch(error)
-            for scope, fault in workers.carry_out(ready):
-                error = _raised(fault)
-                yield _outcome(plan, scope, error)
-                breaker.watch(error)
+            for settled in _gathered(workers.carry_out(ready), CLOSED_AT_ONCE if closing else 1):
+                good = [scope for scope, error in settled if error is None]
+                told = [(scope, error) for scope, error in settled if error is not None]
+                for scope, error in (*told, *_prepare(closing, good, world.effects)):
+                    left -= error is None
+                    yield _outcome(plan, scope, error)
+                    breaker.watch(error)
+    for step in plan.after if not left else ():
+        if not world.stop.is_set():
+            steps.perform(step, shared)
+
+
+def _phases(each: Sequence[Step], effects: Container[str]) -> tuple[Sequence[Step], Sequence[Step], Sequence[Step]]:
+    """The effects that come before the operations, the operations, and the effects after them."""
+
+    def of_this_machine(step: Step) -> bool:
+        return step.op in effects
+
+    leading = len(list(itertools.takewhile(of_this_machine, each)))
+    closing = len(list(itertools.takewhile(of_this_machine, reversed(each[leading:]))))
+    return each[:leading], each[leading : len(each) - closing], each[len(each) - closing :]
+
+
+def _gathered(
+    settled: Iterable[tuple[dict[str, Any], BaseException | None]], size: int
+) -> Iterator[list[tuple[dict[str, Any], Error | None]]]:
+    """What settles, so many at a time.
+
+    Raises:
+        BaseException: what went wrong is no error of ours.
+
+    """
+    waiting = iter(settled)
+    while batch := [(scope, _raised(fault)) for scope, fault in itertools.islice(waiting, size)]:
+        yield batch
 
 
 def answers(step: Step, rows: Iterable[Row], world: World) -> Iterator[tuple[Row, dict[str, Any] | Error]]:
@@ -223,13 +260,15 @@ class _Steps:
             Error: it failed, after the retries that make sense for it.
 
         """
+        if step.when and not _equal(resolve(step.when.equals, scope), lookup(step.when.path, scope)):
+            return
         for item in _items(step, scope):
             within = {**scope, "item": item} if step.for_each else scope
             params = resolve(step.params, within)
             if step.unless_found and self._found(step, params):
                 continue
             try:
-                answer = self._call(step.op, params)
+                answer = self._perform(step, params)
                 if step.expect:
                     _confirm(step, answer, within)
             except Exists as taken:
@@ -263,6 +302,51 @@ class _Steps:
         op = str(expect.op)
         shared = {key: value for key, value in params.items() if key in self._world.members(op)}
         return self._call(op, {**shared, **resolve(expect.params, scope)})
+
+    def _perform(self, step: Step, params: Mapping[str, Any]) -> dict[str, Any]:
+        if step.op in self._world.effects:
+            (answer,) = self._world.effects[step.op]([params])
+            if isinstance(answer, Error):
+                raise answer
+            return answer
+        return self._settling(step, params) if step.settles or step.unless_used else self._call(step.op, params)
+
+    def _settling(self, step: Step, params: Mapping[str, Any]) -> dict[str, Any]:
+        """An operation that what was done just before may still stand in the way of, or that others may."""
+        ends = clock.monotonic() + step.settles
+        for wait in itertools.chain(SETTLING, itertools.repeat(SETTLING[-1])):
+            late = clock.monotonic() + wait > ends
+            user = self._user(step, params)
+            if user and late:
+                self._world.say(f"{next(iter(params.values()))} stays: {user} still uses it ({step.op})")
+                return {}
+            try:
+                if not user:
+                    return self._call(step.op, params)
+            except (Conflict, Refused) as error:
+                if error.code not in _UNSETTLED:
+                    raise
+                if late:
+                    name = next(iter(params.values()))
+                    raise Timeout(
+                        f"{step.op} of {name}: AWS did not let it happen within {step.settles:g} s",
+                        code=error.code,
+                        cause=error.cause,
+                        hint=step.hint or "it may take minutes to let go: run the same command again, it resumes",
+                    ) from error
+            if self._world.stop.wait(wait):
+                raise Interrupted("stopped while AWS was letting go")
+        raise AssertionError(step.op)  # pragma: no cover  the waits never end
+
+    def _user(self, step: Step, params: Mapping[str, Any]) -> str:
+        """Who still uses what the step removes, as the reads find it; empty: nobody."""
+        for use in step.unless_used:
+            shared = {key: value for key, value in params.items() if key in self._world.members(use.op)}
+            with contextlib.suppress(NotFound):
+                found = lookup(use.path, self._call(use.op, {**shared, **use.params}, believe=True))
+                if found:
+                    return _short(found[0] if isinstance(found, list) else found)
+        return ""
 
     def _found(self, step: Step, params: Mapping[str, Any]) -> bool:
         op = str(step.unless_found)
@@ -345,19 +429,6 @@ class _Breaker:
                 cause=error.cause,
                 hint=error.hint or "mend the cause, then run the same command again; it resumes",
             )
-
-
-def _effect(step: Step, scope: Mapping[str, Any], known: Mapping[str, Effect]) -> dict[str, Any]:
-    """One effect for all things.
-
-    Raises:
-        Error: it failed.
-
-    """
-    (answer,) = known[step.op]([resolve(step.params, scope)])
-    if isinstance(answer, Error):
-        raise answer
-    return answer
 
 
 def _prepare(

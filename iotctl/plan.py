@@ -47,6 +47,17 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """Texts put together: an ARN's beginning, and the name that a row brings."""
+
+    parts: tuple[Any, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The text as a saved plan holds it."""
+        return {"$join": [_json(part) for part in self.parts]}
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """What must hold for an answer to count as success.
 
@@ -66,6 +77,21 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """A read that finds who still uses something.
+
+    Attributes:
+        op: the read; the parameters that it shares by name with the step are added to `params`.
+        path: dotted, into its answer: whatever is there, and not empty, uses it.
+
+    """
+
+    op: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One AWS operation, or one effect registered under the same kind of name (`file:PublishBundle`).
 
@@ -79,6 +105,10 @@ class Step:
         hint: what to type next where it finds nothing.
         absent_is_done: it removes something; where that is gone already, it is done.
         unless_found: a read with the same parameters; where it finds something, the step is skipped.
+        when: what must hold of the scope (the row, earlier answers), else the step is skipped.
+        unless_used: reads; where one finds a user, for as long as `settles`, the step is skipped, which is told.
+        settles: seconds that AWS may take until what was done before lets this happen; refusals of state are tried
+            again so long.
 
     """
 
@@ -91,6 +121,9 @@ class Step:
     unless_found: str | None = None
     hint: str = ""
     absent_is_done: bool = False
+    when: Expect | None = None
+    unless_used: tuple[Use, ...] = ()
+    settles: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The step as a saved plan holds it, only what is set."""
@@ -105,7 +138,18 @@ class Step:
             ]
         if self.unless_found:
             value["unlessFound"] = self.unless_found
+        if self.when:
+            value["when"] = {"path": self.when.path, "equals": _json(self.when.equals)}
+        if self.unless_used:
+            value["unlessUsed"] = [{"op": use.op, "path": use.path} for use in self.unless_used]
         return value
+
+    def reads(self) -> Iterator[str]:
+        """The reads that it may make besides its own operation."""
+        yield from (expect.op for expect in self.on_exists if expect.op)
+        yield from (use.op for use in self.unless_used)
+        if self.unless_found:
+            yield self.unless_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +181,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Shared steps once, then one sequence of steps per thing.
+    """Shared steps once, then one sequence of steps per thing, then steps once more.
 
     Attributes:
         command: the words typed, e.g. "onboard apply".
@@ -145,7 +189,8 @@ class Plan:
         target: account and region.
         summary: one line for the confirmation: what happens to how much.
         shared: steps done once, before the rows, in order.
-        each: steps done for each row, in order.
+        each: steps done for each row, in order; effects on this machine stand before or after all others.
+        after: steps done once, in order, when every row is done.
         rows: the things.
         directory: where its journal and lock are; empty: the tool's state directory.
         calls: how many calls of an operation the rows make, where that is not one per row.
@@ -155,6 +200,8 @@ class Plan:
         wait: what must become true afterwards; None where the steps' own answers are the end of it.
         warnings: what the operator should know before saying yes.
         follow: the words of the command that follows once it is done well.
+        forgets: the run that this one takes back: what the journal holds of it is no longer so.
+        report: the file in its directory that tells of its rows.
 
     """
 
@@ -173,12 +220,16 @@ class Plan:
     wait: Wait | None = None
     warnings: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
+    after: tuple[Step, ...] = ()
+    forgets: str = ""
+    report: str = "report.csv"
 
     def operations(self) -> dict[str, int]:
         """How many calls of each AWS operation, in the order of the steps."""
         found: dict[str, int] = {}
-        for step in self.shared:
-            found[step.op] = found.get(step.op, 0) + 1
+        for step in (*self.shared, *self.after):
+            if not step.op.startswith("file:"):
+                found[step.op] = found.get(step.op, 0) + 1
         for step in self.each:
             if not step.op.startswith("file:"):
                 found[step.op] = found.get(step.op, 0) + self.calls.get(step.op, len(self.rows))
@@ -198,10 +249,8 @@ class Plan:
     def iam_actions(self) -> tuple[str, ...]:
         """The IAM actions it needs, those of its checks too."""
         made = self.operations()
-        steps = [step for step in (*self.shared, *self.each) if step.op in made]
-        reads = [expect.op for step in steps for expect in step.on_exists if expect.op]
-        reads += [step.unless_found for step in steps if step.unless_found]
-        return permissions.actions([*made, *reads])
+        steps = [step for step in (*self.shared, *self.each, *self.after) if step.op in made]
+        return permissions.actions([*made, *(op for step in steps for op in step.reads())])
 
     def to_json(self) -> dict[str, Any]:
         """The plan without its rows, as `--dry-run -o json` prints it."""
@@ -218,6 +267,7 @@ class Plan:
             "iamActions": list(self.iam_actions()),
             "shared": [step.to_json() for step in self.shared],
             "each": [step.to_json() for step in self.each],
+            **({"after": [step.to_json() for step in self.after]} if self.after else {}),
             "warnings": list(self.warnings),
         }
 
@@ -252,6 +302,8 @@ def resolve(value: Any, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  param
     """
     if isinstance(value, Ref):
         return lookup(value.path, scope)
+    if isinstance(value, Join):
+        return "".join(str(resolve(part, scope)) for part in value.parts)
     if isinstance(value, Merge):
         return {key: item for part in value.parts for key, item in (resolve(part, scope) or {}).items()}
     if isinstance(value, Mapping):
@@ -263,7 +315,7 @@ def resolve(value: Any, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  param
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Ref | Merge):
+    if isinstance(value, Ref | Merge | Join):
         return value.to_json()
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}

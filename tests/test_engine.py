@@ -24,7 +24,7 @@ from iotctl.errors import (
     Throttled,
     Timeout,
 )
-from iotctl.plan import Expect, Plan, Ref, Step, Wait
+from iotctl.plan import Expect, Plan, Ref, Step, Use, Wait
 from iotctl.target import Target
 
 if TYPE_CHECKING:
@@ -427,3 +427,69 @@ def test_waiting_for_what_must_become_true() -> None:
     world.call = lambda op, **params: answer(op, params)
     assert ["t1", "t2"] == engine.still_waiting(_plan(things=4, wait=wait), world, {"t3"})
     assert {"t0", "t1", "t2"} == set(reads)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("t0", ["iot:A"]), ("t1", [])])
+def test_a_step_happens_only_when_its_condition_holds(wanted: str, expected: list[str]) -> None:
+    """Judged by what is known of the thing by then."""
+    account = _Account()
+    _run(_plan(Step("iot:A", _NAME, when=Expect("row.thingName", wanted)), things=1), account)
+    assert expected == [op for op, _ in account.calls]
+
+
+@pytest.mark.parametrize("code", ["DeleteConflictException", "InvalidRequestException", "CertificateStateException"])
+def test_what_aws_does_not_let_happen_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """A detachment takes its time; when the time is over the row says so, and resumes."""
+    monkeypatch.setattr(engine, "SETTLING", (0.001,))
+    step = Step("iot:A", _NAME, settles=0.2)
+    assert "done" == _run(_plan(step, things=1), _fails(Refused("attached", code=code), times=5))["t0"].state
+    outcome = _run(_plan(step, things=1), _fails(Refused("attached", code=code)))["t0"]
+    assert outcome.failure
+    assert ("failed", code) == (outcome.state, outcome.failure.code)
+    other = _fails(Refused("no", code="MalformedPolicyException"))
+    assert "failed" == _run(_plan(step, things=1), other)["t0"].state
+    assert 1 == len(other.calls)
+
+
+@pytest.mark.parametrize(("reads", "expected"), [(1, "removed"), (10**9, "stays")])
+def test_what_is_still_used_stays_and_is_told(monkeypatch: pytest.MonkeyPatch, reads: int, expected: str) -> None:
+    """Only where the last look finds a user: AWS's listings lag."""
+    monkeypatch.setattr(engine, "SETTLING", (0.001,))
+    told: list[str] = []
+    removed = False
+
+    def answer(op: str, params: dict[str, Any], number: int) -> dict[str, Any]:
+        nonlocal removed
+        removed |= op == "iot:Delete"
+        return {"things": ["pump"]} if op == "iot:List" and number <= reads else {"things": []}
+
+    step = Step("iot:Delete", {"name": "g"}, settles=0.05, unless_used=(Use("iot:List", "things"),))
+    _run(_plan(after=(step,)), _Account(answer), say=told.append)
+    assert (expected == "removed") == removed
+    assert ([] if removed else ["g stays: pump still uses it (iot:Delete)"]) == told
+
+
+def test_effects_that_close_a_thing_come_last_and_in_batches() -> None:
+    """Only for things whose steps are done; a bad answer is one failed thing."""
+    sizes: list[int] = []
+
+    def effect(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+        sizes.append(len(batch))
+        return [Integrity("changed") if one["name"] == "t3" else {"to": "revoked"} for one in batch]
+
+    closing = Step("file:Close", {"name": Ref("row.thingName")}, name="closed")
+    plan = _plan(Step("iot:A", _NAME), closing, things=120, shows={"to": Ref("closed.to")})
+    outcomes = _run(plan, _fails(Refused("no"), thing="t7"), effects={"file:Close": effect})
+    assert 119 == sum(sizes)
+    assert engine.CLOSED_AT_ONCE >= max(sizes)
+    states = {name: outcome.state for name, outcome in outcomes.items()}
+    assert ("failed", "failed", "done", 120) == (states["t3"], states["t7"], states["t0"], len(outcomes))
+    assert {"to": "revoked"} == outcomes["t0"].shown
+
+
+@pytest.mark.parametrize(("thing", "after"), [("none", True), ("t1", False)])
+def test_what_comes_after_waits_for_every_thing(thing: str, after: bool) -> None:
+    """Where one is not done, what all share is still needed; what was settled before counts as done."""
+    account = _fails(Refused("no"), thing=thing)
+    _run(_plan(Step("iot:A", _NAME), after=(Step("iot:Z"),)), account, settled=lambda _: frozenset({"t0"}))
+    assert after == (("iot:Z", "") in account.calls)

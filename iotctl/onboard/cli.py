@@ -1,4 +1,4 @@
-"""onboard: check · plan · apply · status."""
+"""onboard: check · plan · apply · status · undo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotctl import options, text
-from iotctl.errors import Exit, NotFound, Usage
+from iotctl.errors import Conflict, Exit, NotFound, Usage
 from iotctl.options import Ctx
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Table
@@ -169,6 +169,50 @@ def status(
         {"runId": run, **chosen.counts, "rows": rows},
         Table(columns, rows),
         exit=Exit.OK if chosen.counts.get("done", 0) == chosen.things else Exit.PARTIAL,
+    )
+
+
+@options.change(
+    app,
+    example="iotctl onboard undo 9ac31e04f2b1\niotctl onboard undo 9ac31e04f2b1 --bundles out --dry-run",
+    exits=(Exit.NOT_FOUND,),
+)
+def undo(
+    ctx: Ctx,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run id, as onboard status tells it.")],
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", metavar="DIR", help="The bundles of the onboarding.")
+    ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="TIME", help="How long AWS may take to let go of what is detached.")
+    ] = "6m",
+) -> Plan:
+    """Take back what a run made, and only that: things, certificates, and what it made for all of them.
+
+    Bundles move to revoked/. Running it again resumes. A thing that was adopted stays, without our certificate.
+    """
+    from iotctl import bundle, made
+    from iotctl.onboard import undo, used
+
+    directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
+    record = made.read(directory, run)
+    target = ctx.obj.target
+    if record.target != target.to_json():
+        where = f"account {record.target['accountId']}, region {record.target['region']} ({record.target['kind']})"
+        raise Conflict(
+            f"run {run} was in {where}, and this is {target}", code="OtherAccount", hint="--profile, --local"
+        )
+    rows = made.Made(directory, run)
+    found = used.leftovers(ctx.obj.aws, record, rows)
+    damaged = [f"the bundle {place} is damaged: whose it is cannot be said, and it stays" for place in rows.damaged]
+    return undo.undoing(
+        run,
+        rows,
+        found.shared,
+        target,
+        str(directory),
+        settles=text.seconds(wait),
+        warnings=(*found.kept, *damaged),
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RUN_TAG: Final = "iotctl-run"
 CLAIM: Final = "iotctl-cert"
+_NOT_KEPT: Final = frozenset({"tags", "policyDocument"})
 
 
 class Fleet(Protocol):
@@ -79,13 +80,14 @@ def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan
     has no permission until all else is in place.
     """
     run_id = identity(fleet.digest, place, keys)
+    shared = tuple(_shared(missing, run_id))
     return Plan(
         command="onboard apply",
         run_id=run_id,
         target=place.target,
         summary=f"register {text.count(len(fleet), 'thing')}, each with its own key and certificate",
-        shared=tuple(_shared(missing, run_id)),
-        each=(_bundle(place, keys), *_registration(), *_placement()),
+        shared=(_record(place, run_id, shared), *shared),
+        each=(_bundle(place, keys, run_id), *_registration(), *_placement()),
         rows=fleet,
         directory=place.directory,
         calls={
@@ -128,7 +130,24 @@ def _shared(missing: Missing, run_id: str) -> Iterator[Step]:
         )
 
 
-def _bundle(place: Place, keys: Keys) -> Step:
+def _record(place: Place, run_id: str, shared: Sequence[Step]) -> Step:
+    """What is about to be made for all things, kept before it is: a crash must not leave what nobody knows of."""
+    kept = [
+        {"op": step.op, **{key: step.params[key] for key in step.params if key not in _NOT_KEPT}} for step in shared
+    ]
+    return Step(
+        "file:RecordRun",
+        {
+            "directory": place.directory,
+            "runId": run_id,
+            "command": "onboard apply",
+            "target": place.target.to_json(),
+            "shared": kept,
+        },
+    )
+
+
+def _bundle(place: Place, keys: Keys, run_id: str) -> Step:
     return Step(
         "file:PublishBundle",
         {
@@ -139,6 +158,7 @@ def _bundle(place: Place, keys: Keys) -> Step:
             "days": keys.days,
             "rootCa": place.root_ca,
             "certificateArn": place.target.arn("cert/"),
+            "runId": run_id,
             "config": place.config,
             # What a device must know of itself to tell whether an artifact is for it.
             "thingType": Ref("row.thingType"),

@@ -41,8 +41,8 @@ ERRORS: Final = {"full": errno.ENOSPC, "forbidden": errno.EACCES, "read-only": e
 _PRELOADED: Final = (
     "jinja2",
     "urllib3",
-    *(f"iotctl.{name}" for name in ("bundle", "cli", "engine", "journal", "output", "scope")),
-    *(f"iotctl.onboard.{name}" for name in ("cli", "fleet", "observe", "plan")),
+    *(f"iotctl.{name}" for name in ("bundle", "cli", "engine", "journal", "made", "output", "scope")),
+    *(f"iotctl.onboard.{name}" for name in ("cli", "fleet", "observe", "plan", "undo", "used")),
 )
 _OF_FILES: Final = ("open", "os.mkdir", "os.rename", "sqlite3.connect")
 _PATIENCE: Final = 90.0

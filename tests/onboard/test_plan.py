@@ -68,14 +68,32 @@ def test_what_the_rows_share_is_made_first_and_tagged(rows: fleet.Fleet) -> None
     )
     tags = [{"Key": "iotctl-run", "Value": plan.run_id}]
     assert [
+        ("file:RecordRun", _recorded(plan)),
         ("iot:CreateThingType", {"thingTypeName": "press", "tags": tags}),
         ("iot:CreateThingGroup", {"thingGroupName": "g1", "tags": tags}),
         ("iot:CreateThingGroup", {"thingGroupName": "g2", "tags": tags}),
         ("iot:CreateBillingGroup", {"billingGroupName": "bill", "tags": tags}),
         ("iot:CreatePolicy", {"policyName": "p", "policyDocument": '{"a":1}', "tags": tags}),
     ] == [(step.op, step.params) for step in plan.shared]
-    assert all(step.on_exists for step in plan.shared)
-    assert () == _plan(rows).shared
+    assert all(step.on_exists for step in plan.shared[1:])
+    assert ["file:RecordRun"] == [step.op for step in _plan(rows).shared]
+
+
+def _recorded(plan: Plan) -> dict[str, Any]:
+    """What is kept of it before any of it is made: the names, not the documents."""
+    return {
+        "directory": "/out",
+        "runId": plan.run_id,
+        "command": "onboard apply",
+        "target": _TARGET.to_json(),
+        "shared": [
+            {"op": "iot:CreateThingType", "thingTypeName": "press"},
+            {"op": "iot:CreateThingGroup", "thingGroupName": "g1"},
+            {"op": "iot:CreateThingGroup", "thingGroupName": "g2"},
+            {"op": "iot:CreateBillingGroup", "billingGroupName": "bill"},
+            {"op": "iot:CreatePolicy", "policyName": "p"},
+        ],
+    }
 
 
 def test_calls_are_counted_by_what_the_rows_name(rows: fleet.Fleet) -> None:
@@ -129,9 +147,11 @@ def test_the_initial_state_never_undoes_a_later_one(rows: fleet.Fleet) -> None:
 
 def test_the_bundle_says_where_the_thing_belongs(rows: fleet.Fleet) -> None:
     """What is written beside the key."""
-    params = resolve(_plan(rows).each[0].params, {"row": next(iter(rows))})
+    plan = _plan(rows)
+    params = resolve(plan.each[0].params, {"row": next(iter(rows))})
     assert {
         "directory": "/out",
+        "runId": plan.run_id,
         "thingName": "a",
         "keyType": "ec-p256",
         "days": 3650,

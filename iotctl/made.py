@@ -1,0 +1,200 @@
+"""What a run made, as its bundles directory tells it; and how its bundles go when it is taken back.
+
+<bundles>/runs/<run>.json    what the run was, and the shared resources that it was about to make; kept before each of
+                             them is made, so that no crash leaves one that nobody knows of
+<bundles>/devices/<thing>/   config.json names the run that made the bundle
+<bundles>/revoked/<thing>/   the bundle of a thing whose certificate is gone from the account; never used again
+
+The journal is a cache and may be deleted: what is here is enough to take a run back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from iotctl import bundle, files
+from iotctl.errors import Error, Integrity, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+RUNS: Final = "runs"
+DEVICES: Final = "devices"
+REVOKED: Final = "revoked"
+RECORD: Final = "file:RecordRun"
+REVOKE: Final = "file:RevokeBundle"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a run.
+
+    Attributes:
+        target: kind, accountId, region.
+        shared: what it made for all its things: `op` and the operation's own parameters, in order.
+
+    """
+
+    run_id: str
+    command: str
+    target: Mapping[str, str]
+    shared: Sequence[Mapping[str, Any]]
+
+
+def record(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+    """The effect `file:RecordRun`: keep what a run is about to make; what it made before stays in the record.
+
+    Args:
+        batch: one mapping: `directory` (of the bundles), `runId`, `command`, `target`, `shared`.
+
+    Raises:
+        Local: it cannot be written.
+
+    """
+    for params in batch:
+        directory = Path(params["directory"])
+        path = _path(directory, params["runId"])
+        kept: list[Any] = list(read(directory, params["runId"]).shared) if path.exists() else []
+        shared = kept + [one for one in params["shared"] if one not in kept]
+        if path.exists() and shared == kept:
+            continue
+        with files.explained(path):
+            path.parent.mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
+        content = {
+            "version": 1,
+            **{key: params[key] for key in ("runId", "command", "target")},
+            "shared": shared,
+        }
+        files.replace(path, (json.dumps(content, indent=2) + "\n").encode())
+    return [{} for _ in batch]
+
+
+def read(directory: Path, run_id: str) -> Record:
+    """The record of a run.
+
+    Raises:
+        NotFound: there is none. Integrity: it is damaged.
+
+    """
+    path = _path(directory, run_id)
+    try:
+        content = json.loads(path.read_bytes())
+        return Record(content["runId"], content["command"], content["target"], content["shared"])
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(one.stem for one in path.parent.glob("*.json"))) or "none"
+        raise NotFound(f"there is no run {run_id!r} in {directory}", hint=f"known: {known}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Integrity(f"the record {path} is damaged: {error}", hint="restore it from a backup") from error
+
+
+class Made:
+    """The things whose bundles a run made and that are not taken back yet: countable, iterable again and again.
+
+    Attributes:
+        digest: of their names and certificates; what is left is another digest.
+        damaged: bundles of which it cannot be said whose they are.
+
+    """
+
+    def __init__(self, directory: Path, run_id: str) -> None:
+        self.damaged: list[Path] = []
+        # An empty name is a private temporary database on disk: a million bundles take little memory.
+        self._rows = sqlite3.connect("")
+        self._rows.execute("CREATE TABLE row (thing TEXT PRIMARY KEY, certificate TEXT, config TEXT) WITHOUT ROWID")
+        self._rows.execute("CREATE INDEX row_by_certificate ON row (certificate)")
+        for place in (directory / DEVICES).iterdir() if (directory / DEVICES).is_dir() else ():
+            config = _config(place)
+            if config is None:
+                self.damaged.append(place)
+            elif config.get("runId") == run_id:
+                values = (config["thingName"], config["certificateId"], json.dumps(config))
+                self._rows.execute("INSERT INTO row VALUES (?, ?, ?)", values)
+        digest = hashlib.sha256()
+        for row in self:
+            digest.update(f"{row['thingName']} {row['certificateId']}\n".encode())
+        self.digest = digest.hexdigest()
+
+    def __len__(self) -> int:
+        """How many things."""
+        (found,) = self._rows.execute("SELECT count(*) FROM row").fetchone()
+        return int(found)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Each, by name, as its config tells it."""
+        for number, (config,) in enumerate(self._rows.execute("SELECT config FROM row ORDER BY thing"), 1):
+            yield {**json.loads(config), "line": number}
+
+    def certificates(self, of: Sequence[str]) -> frozenset[str]:
+        """Those of these certificate ids that are of its things."""
+        found = self._rows.execute(
+            "SELECT certificate FROM row WHERE certificate IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(of)),),
+        )
+        return frozenset(each for (each,) in found)
+
+    def things(self, of: Sequence[str]) -> frozenset[str]:
+        """Those of these thing names that are of its things."""
+        found = self._rows.execute(
+            "SELECT thing FROM row WHERE thing IN (SELECT value FROM json_each(?))", (json.dumps(list(of)),)
+        )
+        return frozenset(each for (each,) in found)
+
+
+def revoke(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+    """The effect `file:RevokeBundle`: the bundles of things whose certificates are gone leave `devices/`.
+
+    Each goes by one rename. An older one of the same thing stays: the next is `<thing>@2`.
+
+    Args:
+        batch: one mapping per thing: `directory` (of the bundles), `thingName`, `certificateId`.
+
+    Returns:
+        Per thing, in order: `directory`, where its bundle is now; or the error of this one thing.
+
+    Raises:
+        Local: the directory cannot be written.
+
+    """
+    answers: list[dict[str, Any] | Error] = []
+    directory = Path(batch[0]["directory"])
+    for params in batch:
+        name = bundle.directory_name(params["thingName"])
+        with files.explained(directory / DEVICES / name):
+            (directory / REVOKED).mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
+            answers.append(_revoked(directory, name, params))
+    for parent in (directory / REVOKED, directory / DEVICES):
+        with files.explained(parent):
+            files.sync_directory(parent)
+    return answers
+
+
+def _revoked(directory: Path, name: str, params: Mapping[str, Any]) -> dict[str, Any] | Error:
+    place = directory / DEVICES / name
+    config = _config(place)
+    if config is None or config["certificateId"] != params["certificateId"]:
+        return Integrity(f"the bundle {place} has changed since this began", on=params["thingName"])
+    gone, number = directory / REVOKED / name, 1
+    while gone.exists():
+        number += 1
+        gone = directory / REVOKED / f"{name}@{number}"
+    place.rename(gone)
+    return {"directory": str(gone)}
+
+
+def _config(place: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((place / bundle.CONFIG).read_bytes())
+        return found if found["thingName"] and found["certificateId"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _path(directory: Path, run_id: str) -> Path:
+    # Run ids are typed by people too: no word of theirs leads elsewhere.
+    return directory / RUNS / f"{re.sub('[^0-9A-Za-z]', '_', run_id)}.json"
