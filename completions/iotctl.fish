@@ -104,7 +104,10 @@ complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
 complete -c iotctl -n "__iotctl_at 'audit run'" -l check
 complete -c iotctl -n "__iotctl_at 'audit run'" -l crl
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fail-on
+complete -c iotctl -n "__iotctl_at 'audit run'" -l fresh
+complete -c iotctl -n "__iotctl_at 'audit run'" -l live
 complete -c iotctl -n "__iotctl_at 'audit run'" -l report
+complete -c iotctl -n "__iotctl_at 'audit run'" -l sample
 complete -c iotctl -n "__iotctl_at 'audit run'" -l search
 complete -c iotctl -n "__iotctl_at 'audit run'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit run'" -l things

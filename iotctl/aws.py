@@ -68,9 +68,9 @@ _CONFLICT = (
     "DeleteConflict",
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
-_READS = ("Describe", "Get", "List", "Search")
+_READS = ("Describe", "Get", "List", "Search", "GenerateServiceLastAccessedDetails")  # IAM counts the report as a read
 _STREAMED = ("payload", "Body")
-_TOKENS = {"nextToken": "nextToken", "NextToken": "NextToken", "nextMarker": "marker"}
+_TOKENS = {"nextToken": "nextToken", "NextToken": "NextToken", "nextMarker": "marker", "Marker": "Marker"}
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 

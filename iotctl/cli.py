@@ -96,6 +96,7 @@ def _guarded(chosen: options.Globals, words: list[str], command: str, output: Ou
             expect_account=chosen.expect_account,
             local=chosen.local,
             words=command,
+            tell=lambda note: output.notes([note]),
         )
         answer = typer.main.get_command(application(words)).main(
             args=words, prog_name="iotctl", standalone_mode=False, obj=context

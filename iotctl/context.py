@@ -13,7 +13,7 @@ from iotctl.semantics import quotas
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from iotctl.aws import Aws
@@ -33,6 +33,7 @@ class Context:
         words: the command as it was typed, without options: "onboard apply".
         region: as `--region` named it.
         dry_run: show the plan, do nothing.
+        tell: says something to a person while a long command works; the root's own.
 
     """
 
@@ -44,8 +45,10 @@ class Context:
         expect_account: str | None = None,
         local: bool = False,
         words: str = "",
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.words = words
+        self.tell = tell
         self.dry_run = False
         self._profile = profile
         self.region = region

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from iotctl.errors import Exit, worst
 from iotctl.result import Remark, Result
-from iotctl.text import count, redact, sanitize
+from iotctl.text import count, lasting, redact, sanitize
 
 if TYPE_CHECKING:
     from iotctl.painter import Painter
@@ -171,7 +171,7 @@ class Output:
         seconds, binding = plan.duration()
         self._say(sanitize(f"{plan.target}: {plan.summary}"))
         if binding and plan.target.kind != "local":
-            self._say(f"at AWS's default quotas this takes at least {_duration(seconds)}; {binding} binds")
+            self._say(f"at AWS's default quotas this takes at least {lasting(seconds)}; {binding} binds")
         for warning in plan.warnings:
             self._say(f"{self._paint('warning:', 33)} {sanitize(warning)}")
 
@@ -297,10 +297,3 @@ def _cell(value: Any) -> str:  # noqa: ANN401  any JSON value
     if isinstance(value, Mapping):
         return sanitize(json.dumps(value, default=str))
     return sanitize(str(value))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "1 s"

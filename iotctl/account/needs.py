@@ -26,9 +26,26 @@ _FLEET: Final = (
     "iot:ListTargetsForPolicy",
     "iot:ListThingGroups",
     "iot:ListThingPrincipals",
+    "iot:GetIndexingConfiguration",
+    "iot:ListThingGroupsForThing",
     "iot:ListThings",
     "iot-data:GetThingShadow",
 )
+
+_ROLES: Final = (
+    "cognito-identity:GetIdentityPoolRoles",
+    "cognito-identity:ListIdentityPools",
+    "iam:GenerateServiceLastAccessedDetails",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:GetRolePolicy",
+    "iam:GetServiceLastAccessedDetails",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "iot:DescribeRoleAlias",
+    "iot:ListRoleAliases",
+)
+"""Without these the checks of role aliases and identity pools are skipped."""
 
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "onboard plan": (*_SHARED, "iot:DescribeThing"),
@@ -84,6 +101,9 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "audit run": (
         *_SCOPE,
         *_FLEET,
+        *_ROLES,
+        "greengrassv2:ListCoreDevices",
+        "greengrassv2:ListInstalledComponents",
         "iot:DescribeCACertificate",
         "iot:GetLoggingOptions",
         "iot:GetThingConnectivityData",

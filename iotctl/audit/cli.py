@@ -75,6 +75,11 @@ def run(
     report: Annotated[
         str | None, typer.Option("--report", metavar="KIND=FILE,…", help="Also write sarif, junit, html, markdown.")
     ] = None,
+    sample: Annotated[
+        str | None, typer.Option("--sample", metavar="N|P%", help="Only so many things, always the same.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on with an audit that was stopped.")] = False,
 ) -> Result:
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""
     from iotctl.audit import baseline as declared
@@ -87,12 +92,14 @@ def run(
     read = declared.read(baseline, ctx.obj.target) if baseline else None
     rules = read.rules() if read else Rules()
     scope = _scope(thing_group, search, things)
-    wanted = observe.Wanted.of(chosen, things=scope, baseline=rules.baseline, crls=crls)
-    fleet = observe.fleet(ctx.obj.reading, ctx.obj.world(), wanted, ctx.obj.home)
-    findings, verdicts = judge(fleet, rules, chosen)
-    audit = verdict.settled(findings, verdicts, rules.baseline.exemptions if rules.baseline else (), fleet)
+    wanted = observe.Wanted.of(
+        chosen, things=scope, baseline=rules.baseline, crls=crls, sample=_sample(sample), live=live, fresh=fresh
+    )
+    seen = observe.fleet(ctx.obj, wanted)
+    findings, verdicts = judge(seen.fleet, rules, chosen)
+    audit = verdict.settled(findings, verdicts, rules.baseline.exemptions if rules.baseline else (), seen.fleet)
     _write(audit, reports, ctx)
-    return _result(audit, audit.exit(severity, check or ()))
+    return _result(audit, audit.exit(severity, check or ()), seen.notes)
 
 
 @options.command(
@@ -107,7 +114,7 @@ def baseline_(ctx: Ctx, thing_group: ThingGroup = None, search: Search = None, t
     from iotctl.result import Failure
 
     wanted = observe.Wanted(frozenset(_CAPTURED), _scope(thing_group, search, things))
-    fleet = observe.fleet(ctx.obj.reading, ctx.obj.world(), wanted, ctx.obj.home)
+    fleet = observe.fleet(ctx.obj, wanted).fleet
     missed = [reason for attribute, reason in fleet.unread.items() if attribute in _CAPTURED]
     text = capture.captured(fleet)
     failures = tuple(
@@ -122,7 +129,7 @@ def _scope(thing_group: str | None, search: str | None, things: str | None) -> S
     return Scope(None, thing_group, search, things) if thing_group or search or things else None
 
 
-def _result(audit: Audit, code: Exit) -> Result:
+def _result(audit: Audit, code: Exit, notes: tuple[str, ...]) -> Result:
     rows = [
         {
             "severity": str(one.check.severity),
@@ -135,7 +142,8 @@ def _result(audit: Audit, code: Exit) -> Result:
         for one in audit.findings
     ]
     columns = ("findingId", "severity", "resource", "checkName", "expected", "actual")
-    return Result(audit.to_json(), Table(tuple(Column(key) for key in columns), rows), notes=_notes(audit), exit=code)
+    table = Table(tuple(Column(key) for key in columns), rows)
+    return Result(audit.to_json(), table, notes=(*notes, *_notes(audit)), exit=code)
 
 
 def _notes(audit: Audit) -> tuple[str, ...]:
@@ -184,6 +192,18 @@ def _severity(word: str) -> Severity:
     if word.upper() not in set(Known):
         raise Usage(f"{word!r} is not a severity", hint="--fail-on low|medium|high|critical")
     return Known(word.upper())
+
+
+def _sample(text: str | None) -> float:
+    """How many things: a number of them from 1 on, a share of them below 1, 0 for all."""
+    number, percent = (text or "0").removesuffix("%"), (text or "").endswith("%")
+    try:
+        size = float(number) / 100 if percent else float(int(number))
+    except ValueError:
+        size = -1
+    if size < 0 or (percent and size > 1) or (text and not size):
+        raise Usage(f"--sample {text!r} is not a number of things", hint="--sample 500, or --sample 5%")
+    return 0 if percent and size == 1 else size
 
 
 def _reports(text: str | None) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Read-only: registry, policies, certificates and shadows, as one Fleet value.
+"""Read-only: registry, policies, certificates, shadows and roles, as one Fleet value.
 
 Only what the chosen checks need is read. What cannot be read is no error here: the fleet says so, and the checks that
 need it end `unknown`; what this engine has no way to know is said too, and they end `skipped`.
@@ -6,40 +6,32 @@ need it end `unknown`; what this engine has no way to know is said too, and they
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, engine, files, pki, scope
-from iotctl.errors import Auth, Denied, Error, NotFound, Unsupported
-from iotctl.plan import Ref, Step
+from iotctl import clock
+from iotctl.audit.kept import Kept
+from iotctl.audit.reading import Reading
+from iotctl.audit.registry import Registry
+from iotctl.audit.roles import Roles
+from iotctl.audit.states import States
 from iotctl.semantics.checks.declared import ancestry
-from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Connectivity, Fleet, Policy, RevocationList, Thing
+from iotctl.semantics.checks.fleet import Certificate, Fleet, Thing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from iotctl.aws import Aws
-    from iotctl.engine import World
+    from iotctl import pki
+    from iotctl.context import Context
     from iotctl.scope import Scope
     from iotctl.semantics.checks import Check
     from iotctl.semantics.checks.declared import Baseline
-
-CACHE: Final = "certificates.db"
-"""Certificates by id, in the tool's state directory: a certificate never changes, so each is read once."""
+    from iotctl.semantics.checks.fleet import RevocationList
 
 _HISTORY: Final = "it needs the broker's history, which Device Defender has"
-_IAM: Final = "it needs IAM's policies and Access Advisor, which Device Defender reads"
-_BEYOND: Final = {
-    "takeovers": _HISTORY,
-    "sharings": _HISTORY,
-    "role_aliases": _IAM,
-    "identity_pools": _IAM,
-    "used_services": _IAM,
-}
+_BEYOND: Final = {"takeovers": _HISTORY, "sharings": _HISTORY}
+_OF_THINGS: Final = ("things", "certificates", "principals", "groups", "targets", "shadows", "connectivity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +41,51 @@ class Wanted:
     Attributes:
         needs: the attributes of the fleet that the checks look at.
         things: only these; None: every one.
-        baseline: whose shadows and policies are read too.
+        baseline: whose shadows, policies and components are read too.
         crls: the revocation lists that were given.
+        sample: of the things only so many, 0: all; from 0 to 1 it is a share of them. Always the same ones.
+        live: read every shadow itself, not the fleet index.
+        fresh: read all anew, whatever an audit that was stopped has left.
 
     """
 
     needs: frozenset[str]
-    things: Scope | None = None
+    things: Scope | Sequence[str] | None = None
     baseline: Baseline | None = None
     crls: tuple[RevocationList, ...] = ()
+    sample: float = 0
+    live: bool = False
+    fresh: bool = False
 
     @classmethod
     def of(cls, checks: Iterable[Check], **more: Any) -> Wanted:  # noqa: ANN401  the other attributes
         """What some checks need."""
         return cls(frozenset(need for one in checks for need in one.needs), **more)
 
+    def about(self, *attributes: str) -> bool:
+        """Whether any of these attributes is needed."""
+        return not self.needs.isdisjoint(attributes)
 
-def fleet(aws: Aws, world: World, wanted: Wanted, home: Path) -> Fleet:
+    @property
+    def whole(self) -> bool:
+        """Whether it is about every thing."""
+        return self.things is None and not self.sample
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A fleet as it was read.
+
+    Attributes:
+        notes: how it was read, in words: the calls, how long it took, what is not its whole truth.
+
+    """
+
+    fleet: Fleet
+    notes: tuple[str, ...]
+
+
+def fleet(context: Context, wanted: Wanted) -> Observed:
     """The fleet as it is now.
 
     Raises:
@@ -73,41 +93,54 @@ def fleet(aws: Aws, world: World, wanted: Wanted, home: Path) -> Fleet:
         NotFound: the scope does not exist.
 
     """
-    return _Reader(aws, world, wanted, home).fleet()
+    aws, started = context.reading, clock.monotonic()
+    with Kept(context.home, aws.target, fresh=wanted.fresh) as kept:
+        reading = Reading(aws, context.world(), kept, context.tell, beyond=dict(_BEYOND))
+        if kept.begun:
+            context.tell(f"going on with the audit of {clock.iso(kept.begun)}, which was stopped; --fresh begins anew")
+        observer = _Observer(reading, wanted, Registry(reading, wanted), States(reading, wanted))
+        found = observer.fleet()
+        if not reading.again:
+            kept.forget()
+    return Observed(found, tuple(observer.notes(clock.monotonic() - started)))
 
 
 @dataclass
-class _Reader:
-    aws: Aws
-    world: World
+class _Observer:
+    reading: Reading
     wanted: Wanted
-    home: Path
-    unread: dict[str, str] = field(default_factory=dict)
-    beyond: dict[str, str] = field(default_factory=lambda: dict(_BEYOND))
+    registry: Registry
+    states: States
+    sampled: str = ""
 
     def fleet(self) -> Fleet:
-        if not self.wanted.crls:
-            self.beyond["crls"] = "no revocation list was given (--crl)"
-        if not self.wanted.baseline:
-            self.beyond["baseline"] = "no baseline was given (--baseline)"
-        things = dict(self._things())
-        groups, parents = self._groups(things) if self._needs("groups") else ({}, {})
-        certificates = list(self._listed("certificates", "iot:ListCertificates", "certificates", pageSize=250))
-        owners = self._owners(things, certificates) if self._needs("principals", "targets", "certificates") else {}
-        policies = list(self._policies()) if self._needs("policies", "targets") else []
-        targets = self._targets(policies) if self._needs("targets") else {}
-        shadows = self._shadows(things) if self._needs("shadows") else {}
-        connectivity = self._connectivity(things) if self._needs("connectivity") else {}
+        reading, wanted, registry, states = self.reading, self.wanted, self.registry, self.states
+        if not wanted.crls:
+            reading.beyond["crls"] = "no revocation list was given (--crl)"
+        if not wanted.baseline:
+            reading.beyond["baseline"] = "no baseline was given (--baseline)"
+        started = clock.now()
+        things = self._sample(dict(registry.things()) if wanted.about(*_OF_THINGS) else {})
+        groups, parents = registry.groups(things) if wanted.about("groups") else ({}, {})
+        certificates = registry.certificates() if wanted.about("principals", "targets", "certificates") else []
+        owners = registry.owners(things, certificates) if wanted.about("principals", "targets", "certificates") else {}
+        if not wanted.whole:
+            certificates = [one for one in certificates if owners.get(one["certificateId"])]
+        policies = list(registry.policies()) if wanted.about("policies", "targets") else []
+        targets = registry.targets(policies) if wanted.about("targets") else {}
+        states.index()
+        documents = states.documents(things) if wanted.about("shadows") else {}
+        connectivity = states.connectivity(things) if wanted.about("connectivity") else {}
+        components = states.components(things) if wanted.about("shadows") else {}
         of_thing: dict[str, list[str]] = {}
         for certificate_id, names in owners.items():
             for name in names:
                 of_thing.setdefault(name, []).append(certificate_id)
-        if self.wanted.things is not None:
-            certificates = [one for one in certificates if owners.get(one["certificateId"])]
-        pems = self._pems([one["certificateId"] for one in certificates]) if self._needs("pems") else {}
+        pems = registry.pems([one["certificateId"] for one in certificates]) if wanted.about("pems") else {}
+        roles = Roles(reading, usage=wanted.about("used_services"))
         return Fleet(
-            now=clock.now(),
-            account_id=self.aws.target.account_id,
+            now=started,
+            account_id=reading.aws.target.account_id,
             things=[
                 Thing(
                     name=name,
@@ -116,219 +149,58 @@ class _Reader:
                     groups=tuple(sorted(groups.get(name, ()))),
                     certificates=tuple(sorted(of_thing.get(name, ()))),
                     policies=_policies_of(name, of_thing, groups, parents, targets),
-                    shadows=shadows.get(name, {}),
+                    shadows=documents.get(name, {}),
                     connectivity=connectivity.get(name),
+                    components=components.get(name, {}),
                 )
                 for name, facts in sorted(things.items())
             ],
             certificates=[
                 _certificate(one, tuple(sorted(owners.get(one["certificateId"], ()))), pems) for one in certificates
             ],
-            ca_certificates=list(self._authorities()) if self._needs("ca_certificates") else (),
+            ca_certificates=list(registry.authorities()) if wanted.about("ca_certificates") else (),
             policies=policies,
-            crls=self.wanted.crls,
-            logging=self._logging() if self._needs("logging") else True,
+            role_aliases=list(roles.aliases()) if wanted.about("role_aliases") else (),
+            identity_pools=list(roles.pools()) if wanted.about("identity_pools") else (),
+            crls=wanted.crls,
+            logging=registry.logging() if wanted.about("logging") else True,
             parents=parents,
-            unread=self.unread,
-            beyond=self.beyond,
+            unread=reading.unread,
+            beyond=reading.beyond,
         )
 
-    def _needs(self, *attributes: str) -> bool:
-        return not self.wanted.needs.isdisjoint(attributes)
+    def notes(self, seconds: float) -> Iterator[str]:
+        """How it was read, for a person."""
+        calls = self.reading.calls
+        most = ", ".join(f"{op} {number:,}" for op, number in calls.most_common(3))
+        yield f"read with {calls.total():,} calls in {seconds:.1f} s ({most})"
+        yield from filter(None, (self.sampled, self.states.source))
 
-    def _things(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        if not self._needs("things", "certificates", "principals", "groups", "targets", "shadows", "connectivity"):
-            return
-        if self.wanted.things is None:
-            for one in self._listed("things", "iot:ListThings", "things", maxResults=250):
-                yield one["thingName"], one
-            return
-        names = scope.resolve(self.aws, self.wanted.things).names
-        yield from self._each("things", "iot:DescribeThing", "thingName", names)
-
-    def _groups(self, things: Mapping[str, Any]) -> tuple[dict[str, set[str]], dict[str, str]]:
-        """The groups of each thing, and the parent of each group."""
-        found: dict[str, set[str]] = {}
-        listed = self._listed("groups", "iot:ListThingGroups", "thingGroups", maxResults=250)
-        names = [group["groupName"] for group in listed]
-        described = dict(self._each("groups", "iot:DescribeThingGroup", "thingGroupName", names))
-        for group in described:
-            members = self._listed(
-                "groups", "iot:ListThingsInThingGroup", "things", thingGroupName=group, maxResults=250
-            )
-            for name in members:
-                if name in things:
-                    found.setdefault(name, set()).add(group)
-        parents = {
-            name: parent
-            for name, one in described.items()
-            if (parent := one.get("thingGroupMetadata", {}).get("parentGroupName"))
-        }
-        return found, parents
-
-    def _owners(self, things: Mapping[str, Any], certificates: list[dict[str, Any]]) -> dict[str, list[str]]:
-        """The things of each certificate: asked of whichever of the two there are fewer."""
-        if self.wanted.things is None and len(certificates) <= len(things):
-            arns = {one["certificateArn"]: one["certificateId"] for one in certificates}
-            asked = self._each("principals", "iot:ListPrincipalThings", "principal", list(arns))
-            return {arns[arn]: answer.get("things", []) for arn, answer in asked}
-        found: dict[str, list[str]] = {}
-        for name, answer in self._each("principals", "iot:ListThingPrincipals", "thingName", list(things)):
-            for principal in answer.get("principals", ()):
-                if ":cert/" in principal:
-                    found.setdefault(principal.rpartition("/")[2], []).append(name)
-        return found
-
-    def _policies(self) -> Iterator[Policy]:
-        listed = self._listed("policies", "iot:ListPolicies", "policies", pageSize=250)
-        declared = set(self.wanted.baseline.policies if self.wanted.baseline else ())
-        for name, one in self._each("policies", "iot:GetPolicy", "policyName", [p["policyName"] for p in listed]):
-            declared.discard(name)
-            yield Policy(name, one["defaultVersionId"], one["policyDocument"])
-        for name in sorted(declared if "policies" not in self.unread else ()):
-            yield Policy(name, "", "")
-
-    def _targets(self, policies: Iterable[Policy]) -> dict[str, list[str]]:
-        """The policies of each certificate id and each group name."""
-        found: dict[str, list[str]] = {}
-        for policy in policies:
-            if policy.document:
-                for target in self._listed(
-                    "targets", "iot:ListTargetsForPolicy", "targets", policyName=policy.name, pageSize=250
-                ):
-                    found.setdefault(target.rpartition("/")[2], []).append(policy.name)
-        return found
-
-    def _shadows(self, things: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        named = {key[1] for key in self.wanted.baseline.keys("shadow")} if self.wanted.baseline else set()
-        if self.wanted.baseline and self.wanted.baseline.keys("model"):
-            named.add("iotctl-models")
-        for shadow_name in sorted({"", *named}):
-            more = {"shadowName": shadow_name} if shadow_name else {}
-            for name, answer in self._each("shadows", "iot-data:GetThingShadow", "thingName", list(things), **more):
-                found.setdefault(name, {})[shadow_name] = json.loads(answer["payload"])
-        return found
-
-    def _connectivity(self, things: Mapping[str, Any]) -> dict[str, Connectivity]:
-        op = "iot:GetThingConnectivityData"
-        return {
-            name: Connectivity(answer.get("connected", False), answer.get("timestamp"))
-            for name, answer in self._each("connectivity", op, "thingName", list(things))
-        }
-
-    def _authorities(self) -> Iterator[CaCertificate]:
-        listed = self._listed("ca_certificates", "iot:ListCACertificates", "certificates", pageSize=250)
-        ids = [one["certificateId"] for one in listed]
-        for certificate_id, answer in self._each("ca_certificates", "iot:DescribeCACertificate", "certificateId", ids):
-            described = answer["certificateDescription"]
-            says = pki.read(described["certificatePem"])
-            yield CaCertificate(
-                certificate_id,
-                described["status"],
-                says.not_after,
-                says.key,
-                says.modulus,
-                says.subject,
-                says.issuer,
-                says.serial,
-            )
-
-    def _logging(self) -> bool:
-        """Whether logging of either version is on; an account that never configured it has none."""
-        for op, level in (("iot:GetV2LoggingOptions", "defaultLogLevel"), ("iot:GetLoggingOptions", "logLevel")):
-            try:
-                answer = self.aws.call(op)
-            except Error as error:
-                if error.code == "NotConfiguredException":
-                    continue
-                self._missed("logging", op, error)
-                return False
-            if answer.get("roleArn") and not answer.get("disableAllLogs") and answer.get(level) != "DISABLED":
-                return True
-        return False
-
-    def _pems(self, ids: list[str]) -> dict[str, pki.Certificate]:
-        """What the certificates say, each read from AWS once and kept."""
-        directory = files.private_directory(self.home)
-        with sqlite3.connect(directory / CACHE) as cache:
-            cache.execute(
-                "CREATE TABLE IF NOT EXISTS certificate (id TEXT PRIMARY KEY, pem TEXT NOT NULL) WITHOUT ROWID"
-            )
-            known = dict(
-                cache.execute(
-                    "SELECT id, pem FROM certificate WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
-                ).fetchall()
-            )
-            missing = [one for one in ids if one not in known]
-            for certificate_id, answer in self._each("pems", "iot:DescribeCertificate", "certificateId", missing):
-                known[certificate_id] = answer["certificateDescription"]["certificatePem"]
-                cache.execute(
-                    "INSERT OR REPLACE INTO certificate VALUES (?, ?)", (certificate_id, known[certificate_id])
-                )
-        cache.close()
-        return {certificate_id: pki.read(pem) for certificate_id, pem in known.items()}
-
-    def _listed(self, attribute: str, op: str, member: str, **params: Any) -> Iterator[Any]:  # noqa: ANN401  AWS's own
-        """The elements of a listing; one that is cut short leaves a gap, which is told."""
-        try:
-            for page in self.aws.pages(op, **params):
-                yield from page.get(member, ())
-        except Error as error:
-            self._missed(attribute, op, error)
-
-    def _each(
-        self,
-        attribute: str,
-        op: str,
-        parameter: str,
-        values: list[str],
-        **params: Any,  # noqa: ANN401  AWS's own
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The answer of one read for each value; what is not there any more is left out, what failed is told."""
-        rows = ({"thingName": value, "line": number} for number, value in enumerate(values, 1))
-        step = Step(op, {parameter: Ref("row.thingName"), **params})
-        failed, last = 0, None
-        try:
-            for row, answer in engine.answers(step, rows, self.world):
-                if isinstance(answer, NotFound):
-                    continue
-                if isinstance(answer, Error):
-                    failed, last = failed + 1, answer
-                else:
-                    yield row["thingName"], answer
-        except Error as error:
-            failed, last = failed + 1, error
-        if last is not None:
-            self._missed(attribute, op, last, f" for {failed:,} of {len(values):,}")
-
-    def _missed(self, attribute: str, op: str, error: Error, how_many: str = "") -> None:
-        if isinstance(error, Auth) and not isinstance(error, Denied):
-            raise error
-        if isinstance(error, Unsupported):
-            self.beyond.setdefault(attribute, f"{op} is not there")
-        else:
-            self.unread.setdefault(attribute, f"{op} failed{how_many}: {error.cause or error.message}")
+    def _sample(self, things: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """So many of the things as are wanted: those whose names have the least digests, so always the same."""
+        size = self.wanted.sample
+        if not size:
+            return things
+        most = max(1, round(size * len(things) if size < 1 else size))
+        chosen = sorted(things, key=lambda name: hashlib.sha256(name.encode()).digest())[:most]
+        self.sampled = f"a sample: {len(chosen):,} of {len(things):,} things, and what belongs to them"
+        return {name: things[name] for name in chosen}
 
 
 def _certificate(
     listed: Mapping[str, Any], things: tuple[str, ...], pems: Mapping[str, pki.Certificate]
 ) -> Certificate:
     says = pems.get(listed["certificateId"])
-    created: datetime | None = listed.get("creationDate")
-    facts = Certificate(listed["certificateId"], listed["status"], created, things=things)
+    facts = Certificate(listed["certificateId"], listed["status"], listed.get("creationDate"), things=things)
     if says is None:
         return facts
-    return Certificate(
-        facts.certificate_id,
-        facts.status,
-        created,
-        says.not_after,
-        says.key,
-        says.modulus,
-        says.issuer,
-        says.serial,
-        things,
+    return replace(
+        facts,
+        not_after=says.not_after,
+        key=says.key,
+        modulus=says.modulus,
+        issuer=says.issuer,
+        serial=says.serial,
     )
 
 

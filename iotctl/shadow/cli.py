@@ -18,7 +18,7 @@ from iotctl.result import Column, Result, Stream, Table
 if TYPE_CHECKING:
     from iotctl.context import Context
     from iotctl.scope import Scope, Things
-    from iotctl.shadow.documents import Shadow
+    from iotctl.shadows import Shadow
 
 app = options.capability("shadow", "Read, change and compare device state: classic and named shadows.")
 
@@ -119,8 +119,9 @@ def diff(
     live: Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")] = False,
 ) -> Result:
     """Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet."""
+    from iotctl import shadows as fleet
     from iotctl.scope import Scope
-    from iotctl.shadow import documents, indexed
+    from iotctl.shadow import documents
 
     aws = ctx.obj.aws
     if other is not None:
@@ -130,7 +131,7 @@ def diff(
         return _differences(list(documents.rows(left.thing_name, one, two, titles)), titles, exit_code, ())
     chosen = Scope(thing, thing_group, search, things)
     expected = _json_file(file)
-    shadows, source = indexed.of_scope(aws, ctx.obj.world(), chosen, name, live=live)
+    shadows, source = fleet.of_scope(aws, ctx.obj.world(), chosen, name, live=live)
     titles = ("desired", "reported" if expected is None else "file")
     rows: list[dict[str, Any]] = []
     total = without = 0

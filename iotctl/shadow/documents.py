@@ -1,34 +1,18 @@
-"""Shadows as they are read: one, or those of many things at a time."""
+"""One thing's shadows as they are read, and where two states differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iotctl import engine, text
-from iotctl.errors import Error, NotFound
-from iotctl.plan import Ref, Step
+from iotctl import text
+from iotctl.errors import NotFound
 from iotctl.semantics.state import ABSENT, JsonObject, differences
+from iotctl.shadows import Shadow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
-    from iotctl.scope import Things
-
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """A shadow as it was read; `document` is None where the thing has none of this name."""
-
-    thing_name: str
-    document: JsonObject | None
-
-    def section(self, name: str) -> JsonObject:
-        """`desired` or `reported`; empty where absent."""
-        found: JsonObject = ((self.document or {}).get("state") or {}).get(name) or {}
-        return found
 
 
 def read(aws: Aws, thing_name: str, shadow_name: str | None = None) -> Shadow:
@@ -38,23 +22,6 @@ def read(aws: Aws, thing_name: str, shadow_name: str | None = None) -> Shadow:
     except NotFound:
         return Shadow(thing_name, None)
     return _shadow(thing_name, answer)
-
-
-def read_all(world: World, things: Things, shadow_name: str | None = None) -> Iterator[Shadow]:
-    """The shadows of many things, as they come; one that cannot be read ends it.
-
-    Raises:
-        Error: why one could not be read: a fleet that was not seen whole is not told as if it had been.
-
-    """
-    step = Step("iot-data:GetThingShadow", {"thingName": Ref("row.thingName"), "shadowName": shadow_name})
-    for row, answer in engine.answers(step, things, world):
-        if isinstance(answer, NotFound):
-            yield Shadow(row["thingName"], None)
-        elif isinstance(answer, Error):
-            raise answer
-        else:
-            yield _shadow(row["thingName"], answer)
 
 
 def names(aws: Aws, thing_name: str) -> list[str]:

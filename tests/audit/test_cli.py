@@ -12,6 +12,7 @@ from iotctl import aws, pki
 from iotctl.local import process
 from iotctl.local.state import Ports, State
 from iotctl.target import Platform
+from tests.local.clients import until
 from tests.local.conftest import client
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def plant(platform: Platform) -> None:
     iot.register_ca_certificate(caCertificate=ending, certificateMode="SNI_ONLY", setAsActive=True)
     iot.set_v2_logging_options(roleArn="arn:aws:iam::123456789012:role/logs", defaultLogLevel="ERROR")
     data.update_thing_shadow(thingName="p7", payload=b'{"state":{"desired":{"rate":6},"reported":{"rate":6}}}')
+    iot.create_role_alias(roleAlias="cores", roleArn=f"arn:aws:iam::{platform.account_id}:role/cores")
+    iot.update_indexing_configuration(thingIndexingConfiguration={"thingIndexingMode": "REGISTRY_AND_SHADOW"})
+    until(lambda: iot.describe_index(indexName="AWS_Things")["indexStatus"] == "ACTIVE")
 
 
 @pytest.fixture
@@ -127,6 +131,8 @@ def test_what_was_planted_is_found_and_nothing_else(iotctl: Iotctl, on_it: None,
     ran = iotctl(*words)
     assert (4, FOUND | DRIFT, 10) == (ran.code, found(ran), len(ran.envelope["data"]["findings"]))
     assert ran.stdout == iotctl(*words).stdout
+    live = iotctl(*words, "--live")
+    assert (ran.stdout, True, False) == (live.stdout, "as the fleet index has" in ran.stderr, "index" in live.stderr)
 
 
 def test_a_part_of_the_fleet_and_of_the_checks(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:
@@ -184,6 +190,57 @@ def test_certificates_are_read_once(iotctl: Iotctl, on_it: None, monkeypatch: py
     assert 4 == iotctl("audit", "run", "--check", "DEVICE_CERTIFICATE_EXPIRING_CHECK").code
     assert "iot:ListCertificates" in asked
     assert "iot:DescribeCertificate" not in asked
+
+
+def test_an_audit_that_was_stopped_goes_on(iotctl: Iotctl, on_it: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had read is not asked for again, and it says so; --fresh reads all; one that got through leaves none."""
+    words = ("audit", "run", "--check", "STUCK_DESIRED_STATE_CHECK", "--live")
+    call, asked, most = aws.Aws.call, list[str](), 15
+
+    def counted(self: aws.Aws, op: str, **more: Any) -> dict[str, Any]:
+        if op == "iot-data:GetThingShadow":
+            if len(asked) >= most:
+                raise KeyboardInterrupt
+            asked.append(more["thingName"])
+        return call(self, op, **more)
+
+    monkeypatch.setattr(aws.Aws, "call", counted)
+    assert 130 == iotctl(*words).code
+    before, most = asked[:], 100
+    asked.clear()
+    goes_on = iotctl(*words)
+    assert (0, "going on with the audit of", 26) == (goes_on.code, goes_on.stderr[:26], len(before) + len(asked))
+    assert set() == set(before) & set(asked)
+
+    for number in (26, 52):
+        asked.clear()
+        again = iotctl(*words, *(("--fresh",) if number == 52 else ()))
+        assert (0, False, 26) == (again.code, "going on" in again.stderr, len(asked))
+
+
+def test_a_sample_is_always_the_same(iotctl: Iotctl, on_it: None) -> None:
+    """So many things, or a share of them; told; words that are neither are refused."""
+    words = ("audit", "run", "--check", "THING_WITHOUT_CERTIFICATE_CHECK", "--check", "THING_OUTSIDE_GROUPS_CHECK")
+    checked = {}
+    for size in ("5", "20%", "26"):
+        ran = iotctl(*words, "--sample", size, "-o", "json")
+        checked[size] = {one["checked"] for one in ran.envelope["data"]["checks"]}
+        assert "a sample: " in ran.stderr
+        assert ran.stdout == iotctl(*words, "--sample", size, "-o", "json").stdout
+    assert {"5": {5}, "20%": {5}, "26": {26}} == checked
+    assert {2} == {iotctl(*words, "--sample", size).code for size in ("0", "-1", "1.5", "200%", "x")}
+
+
+def test_what_this_platform_does_not_have_is_skipped(iotctl: Iotctl, on_it: None) -> None:
+    """IAM and Cognito are asked, and are not there: skipped with the reason, incomplete only when asked for by name."""
+    names = ("IOT_ROLE_ALIAS_OVERLY_PERMISSIVE_CHECK", "UNAUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK")
+    ran = iotctl("audit", "run", *(word for name in names for word in ("--check", name)), "-o", "json")
+    ended = {one["checkName"]: (one["state"], one["reason"]) for one in ran.envelope["data"]["checks"]}
+
+    assert (3, "skipped", "skipped") == (ran.code, ended[names[0]][0], ended[names[1]][0])
+    assert ("iam:ListRolePolicies is not there", "cognito-identity:ListIdentityPools is not there") == tuple(
+        ended[name][1] for name in names
+    )
 
 
 def test_a_reading_that_failed_is_never_clean(iotctl: Iotctl, on_it: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from iotctl import shadows
 from iotctl.errors import Denied, Refused
 from iotctl.scope import Scope
-from iotctl.shadow import indexed
 
 
 class Account:
@@ -58,12 +58,12 @@ def read(monkeypatch: pytest.MonkeyPatch, account: Account, scope: Scope, name: 
     """The states by thing, which things were read themselves, and the words."""
     asked: list[str] = []
 
-    def read_all(_world: object, things: Any, _name: str | None) -> list[indexed.Shadow]:
+    def read_all(_world: object, things: Any, _name: str | None) -> list[shadows.Shadow]:
         asked.extend(things.names)
-        return [indexed.Shadow(thing, None) for thing in things.names]
+        return [shadows.Shadow(thing, None) for thing in things.names]
 
-    monkeypatch.setattr(indexed.documents, "read_all", read_all)
-    found, words = indexed.of_scope(account, None, scope, name, live=how.get("live", False))  # type: ignore[arg-type]
+    monkeypatch.setattr(shadows, "read_all", read_all)
+    found, words = shadows.of_scope(account, None, scope, name, live=how.get("live", False))  # type: ignore[arg-type]
     states = {shadow.thing_name: shadow.document and shadow.document["state"] for shadow in found}
     return states, asked, bool(words)
 

@@ -1,0 +1,143 @@
+"""Reads whose failures are no end: what could not be read is noted by the attribute of the fleet that lacks it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from iotctl import engine
+from iotctl.audit.kept import CERTIFICATES
+from iotctl.errors import Auth, Denied, Error, NotFound, Unsupported
+from iotctl.plan import Ref, Step
+from iotctl.text import count, lasting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from iotctl.audit.kept import Kept
+    from iotctl.aws import Aws
+    from iotctl.engine import World
+
+_WORTH_TELLING: Final = 10.0
+"""Seconds that an operation must at least take for it to be told before it begins."""
+
+
+@dataclass
+class Reading:
+    """Reads an account, and remembers what it could not read.
+
+    Attributes:
+        tell: says something to a person while it goes on.
+        unread: what could not be read although it should have been, by the attribute of the fleet, and why.
+        beyond: what there is no way to know here, likewise.
+        again: whether reading again may find more: what failed was more than a missing permission.
+        calls: how many calls were made, by operation.
+
+    """
+
+    aws: Aws
+    world: World
+    kept: Kept
+    tell: Callable[[str], None]
+    unread: dict[str, str] = field(default_factory=dict)
+    beyond: dict[str, str] = field(default_factory=dict)
+    again: bool = False
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def listed(self, attribute: str, op: str, member: str, *, ours: bool = True, **params: Any) -> Iterator[Any]:  # noqa: ANN401  AWS's own
+        """The elements of a listing; one that is cut short leaves a gap, which is told.
+
+        Args:
+            attribute: of the fleet, which has the gap then.
+            op: the operation.
+            member: of its answer that holds the elements.
+            ours: whether every audit should be able to read it; else a missing permission leaves the checks skipped.
+            params: of the operation.
+
+        """
+        try:
+            for page in self.aws.pages(op, **params):
+                self.calls[op] += 1
+                yield from page.get(member, ())
+        except Error as error:
+            self.missed(attribute, op, error, ours=ours)
+
+    def one(self, attribute: str, op: str, *, ours: bool = True, **params: Any) -> dict[str, Any] | None:  # noqa: ANN401  AWS's own
+        """One answer; None where it could not be had, which is told."""
+        self.calls[op] += 1
+        try:
+            return self.aws.call(op, **params)
+        except Error as error:
+            self.missed(attribute, op, error, ours=ours)
+            return None
+
+    def each(
+        self,
+        attribute: str,
+        op: str,
+        parameter: str,
+        values: list[str],
+        take: Callable[[dict[str, Any]], Any],
+        **params: Any,  # noqa: ANN401  AWS's own
+    ) -> Iterator[tuple[str, Any]]:
+        """One read for each value, but for those whose answers are kept; what is not there any more is left out.
+
+        Args:
+            attribute: of the fleet; where an answer is missing, it is told.
+            op: the operation.
+            parameter: of it that takes the value.
+            values: what to read.
+            take: what of an answer is wanted, as a JSON value: so much of it is kept.
+            params: of the operation, the same for all.
+
+        """
+        kind = " ".join([op, *(str(value) for value in params.values())])
+        known = self.kept.known(kind, values)
+        missing = [value for value in values if value not in known]
+        yield from known.items()
+        self._announce(op, len(missing))
+        rows = ({"thingName": value, "line": number} for number, value in enumerate(missing, 1))
+        step = Step(op, {parameter: Ref("row.thingName"), **params})
+        failed, last = 0, None
+        try:
+            for row, answer in engine.answers(step, rows, self.world):
+                self.calls[op] += 1
+                if isinstance(answer, NotFound):
+                    continue
+                if isinstance(answer, Error):
+                    failed, last = failed + 1, answer
+                else:
+                    taken = take(answer)
+                    self.kept.keep(kind, row["thingName"], taken)
+                    yield row["thingName"], taken
+        except Error as error:
+            failed, last = failed + 1, error
+        if last is not None:
+            self.missed(attribute, op, last, f" for {failed:,} of {len(values):,}")
+
+    def missed(self, attribute: str, op: str, error: Error, how_many: str = "", *, ours: bool = True) -> None:
+        """Note what could not be read.
+
+        Raises:
+            Auth: the credentials are no good; a single operation that they do not allow is no error.
+
+        """
+        if isinstance(error, Auth) and not isinstance(error, Denied):
+            raise error
+        if isinstance(error, NotFound) and not ours:
+            return  # a role that is gone grants nothing
+        if isinstance(error, Unsupported):
+            self.beyond.setdefault(attribute, f"{op} is not there")
+        elif isinstance(error, Denied) and not ours:
+            self.beyond.setdefault(attribute, f"{op} is not allowed")
+        else:
+            self.unread.setdefault(attribute, f"{op} failed{how_many}: {error.cause or error.message}")
+            self.again = self.again or not isinstance(error, Denied)
+
+    def _announce(self, op: str, number: int) -> None:
+        """Say how long the reads of one operation must take, where that is long."""
+        rate = self.world.rates.get(op)
+        if rate and number / rate >= _WORTH_TELLING:
+            once = "; each is kept, the next audit asks for new ones only" if op == CERTIFICATES else ""
+            self.tell(f"{op}: {count(number, 'call')}, at least {lasting(number / rate)} at AWS's quota{once}")

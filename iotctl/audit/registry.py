@@ -1,0 +1,164 @@
+"""Read-only: what the registry holds: things, groups, certificates, policies, and who has which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iotctl import pki, scope
+from iotctl.audit.kept import CERTIFICATES
+from iotctl.errors import Error
+from iotctl.semantics.checks.fleet import CaCertificate, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from iotctl.audit.observe import Wanted
+    from iotctl.audit.reading import Reading
+
+
+@dataclass
+class Registry:
+    """Reads the registry as far as it is wanted."""
+
+    reading: Reading
+    wanted: Wanted
+
+    def things(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The things that are looked at, with their types and attributes."""
+        chosen = self.wanted.things
+        if chosen is None:
+            for one in self.reading.listed("things", "iot:ListThings", "things", maxResults=250):
+                yield one["thingName"], one
+            return
+        names = list(chosen) if isinstance(chosen, Sequence) else scope.resolve(self.reading.aws, chosen).names
+        yield from self.reading.each("things", "iot:DescribeThing", "thingName", names, _described)
+
+    def groups(self, things: Mapping[str, Any]) -> tuple[dict[str, set[str]], dict[str, str]]:
+        """The groups of each thing, and the parent of each group."""
+        found: dict[str, set[str]] = {}
+        listed = self.reading.listed("groups", "iot:ListThingGroups", "thingGroups", maxResults=250)
+        names = [group["groupName"] for group in listed]
+        if len(things) < len(names):
+            op = "iot:ListThingGroupsForThing"
+            for thing, its in self.reading.each("groups", op, "thingName", list(things), _names_of_groups):
+                found[thing] = set(its)
+        described = dict(self.reading.each("groups", "iot:DescribeThingGroup", "thingGroupName", names, _parent))
+        for group in described if len(things) >= len(names) else ():
+            members = self.reading.listed(
+                "groups", "iot:ListThingsInThingGroup", "things", thingGroupName=group, maxResults=250
+            )
+            for name in members:
+                if name in things:
+                    found.setdefault(name, set()).add(group)
+        return found, {name: parent for name, parent in described.items() if parent}
+
+    def owners(self, things: Mapping[str, Any], certificates: list[dict[str, Any]]) -> dict[str, list[str]]:
+        """The things of each certificate: asked of whichever of the two there are fewer."""
+        if self.wanted.whole and len(certificates) <= len(things):
+            arns = {one["certificateArn"]: one["certificateId"] for one in certificates}
+            op = "iot:ListPrincipalThings"
+            asked = self.reading.each(
+                "principals", op, "principal", list(arns), lambda answer: answer.get("things", [])
+            )
+            return {arns[arn]: names for arn, names in asked}
+        found: dict[str, list[str]] = {}
+        op = "iot:ListThingPrincipals"
+        for name, ids in self.reading.each("principals", op, "thingName", list(things), _certificate_ids):
+            for certificate_id in ids:
+                found.setdefault(certificate_id, []).append(name)
+        return found
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """The device certificates as they are listed."""
+        return list(self.reading.listed("certificates", "iot:ListCertificates", "certificates", pageSize=250))
+
+    def policies(self) -> Iterator[Policy]:
+        """The policies' default versions; one that is declared and not there has no document."""
+        listed = self.reading.listed("policies", "iot:ListPolicies", "policies", pageSize=250)
+        declared = set(self.wanted.baseline.policies if self.wanted.baseline else ())
+        names = [policy["policyName"] for policy in listed]
+        for name, found in self.reading.each("policies", "iot:GetPolicy", "policyName", names, _default_version):
+            declared.discard(name)
+            yield Policy(name, *found)
+        for name in sorted(declared if "policies" not in self.reading.unread else ()):
+            yield Policy(name, "", "")
+
+    def targets(self, policies: Iterable[Policy]) -> dict[str, list[str]]:
+        """The policies of each certificate id and each group name."""
+        found: dict[str, list[str]] = {}
+        for policy in policies:
+            if policy.document:
+                for target in self.reading.listed(
+                    "targets", "iot:ListTargetsForPolicy", "targets", policyName=policy.name, pageSize=250
+                ):
+                    found.setdefault(target.rpartition("/")[2], []).append(policy.name)
+        return found
+
+    def authorities(self) -> Iterator[CaCertificate]:
+        """The registered CA certificates."""
+        listed = self.reading.listed("ca_certificates", "iot:ListCACertificates", "certificates", pageSize=250)
+        ids = [one["certificateId"] for one in listed]
+        op = "iot:DescribeCACertificate"
+        for certificate_id, (pem, status) in self.reading.each("ca_certificates", op, "certificateId", ids, _authority):
+            says = pki.read(pem)
+            yield CaCertificate(
+                certificate_id,
+                status,
+                says.not_after,
+                says.key,
+                says.modulus,
+                says.subject,
+                says.issuer,
+                says.serial,
+            )
+
+    def logging(self) -> bool:
+        """Whether logging of either version is on; an account that never configured it has none."""
+        for op, level in (("iot:GetV2LoggingOptions", "defaultLogLevel"), ("iot:GetLoggingOptions", "logLevel")):
+            try:
+                answer = self.reading.aws.call(op)
+            except Error as error:
+                if error.code == "NotConfiguredException":
+                    continue
+                self.reading.missed("logging", op, error)
+                return False
+            if answer.get("roleArn") and not answer.get("disableAllLogs") and answer.get(level) != "DISABLED":
+                return True
+        return False
+
+    def pems(self, ids: list[str]) -> dict[str, pki.Certificate]:
+        """What the certificates say, each read from AWS once and kept."""
+        found = self.reading.each("pems", CERTIFICATES, "certificateId", ids, _pem)
+        return {certificate_id: pki.read(pem) for certificate_id, pem in found}
+
+
+def _described(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: answer[key] for key in ("thingName", "thingTypeName", "attributes") if key in answer}
+
+
+def _names_of_groups(answer: dict[str, Any]) -> list[str]:
+    """The groups of a thing: at most ten, so one page has them all."""
+    return [group["groupName"] for group in answer.get("thingGroups", ())]
+
+
+def _parent(answer: dict[str, Any]) -> str:
+    return str(answer.get("thingGroupMetadata", {}).get("parentGroupName") or "")
+
+
+def _certificate_ids(answer: dict[str, Any]) -> list[str]:
+    return [principal.rpartition("/")[2] for principal in answer.get("principals", ()) if ":cert/" in principal]
+
+
+def _default_version(answer: dict[str, Any]) -> tuple[str, str]:
+    return answer["defaultVersionId"], answer["policyDocument"]
+
+
+def _pem(answer: dict[str, Any]) -> str:
+    return str(answer["certificateDescription"]["certificatePem"])
+
+
+def _authority(answer: dict[str, Any]) -> tuple[str, str]:
+    described = answer["certificateDescription"]
+    return described["certificatePem"], described["status"]

@@ -1,0 +1,115 @@
+"""What an audit keeps: certificates for good, the rest for a day until it is through; always a cache."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iotctl import clock, engine
+from iotctl.audit import kept
+from iotctl.audit.kept import CERTIFICATES, Kept
+from iotctl.audit.reading import Reading
+from iotctl.errors import Refused, Temporary
+from iotctl.semantics import quotas
+from iotctl.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = Target("aws", "123456789012", "eu-north-1")
+
+
+def stopped(home: Path) -> None:
+    """An audit that has read two things and a certificate, and was stopped."""
+    with Kept(home, TARGET) as one:
+        one.keep("iot:DescribeThing", "a", {"thingName": "a"})
+        one.keep("iot:DescribeThing", "b", None)
+        one.keep(CERTIFICATES, "c", "PEM")
+
+
+def test_what_was_read_is_known_to_the_next(tmp_path: Path) -> None:
+    """Of the same account and region, by operation; once through, only certificates are left."""
+    stopped(tmp_path)
+    with Kept(tmp_path, TARGET) as one:
+        assert {"a": {"thingName": "a"}, "b": None} == one.known("iot:DescribeThing", ["a", "b", "z"])
+        assert one.begun is not None
+        one.forget()
+    with Kept(tmp_path, TARGET) as one:
+        assert (None, {}, {"c": "PEM"}) == (
+            one.begun,
+            one.known("iot:DescribeThing", ["a"]),
+            one.known(CERTIFICATES, "c"),
+        )
+    with Kept(tmp_path, Target("aws", "123456789012", "us-east-1")) as other:
+        assert {} == other.known(CERTIFICATES, "c")
+
+
+@pytest.mark.parametrize("how", ["fresh", "a day later"])
+def test_old_answers_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """On request, or after a day, all but certificates is read anew."""
+    stopped(tmp_path)
+    if how != "fresh":
+        later = clock.now() + kept.GOOD_FOR + timedelta(minutes=1)
+        monkeypatch.setattr(clock, "now", lambda: later)
+    with Kept(tmp_path, TARGET, fresh=how == "fresh") as one:
+        assert (None, {}) == (one.begun, one.known("iot:DescribeThing", ["a"]))
+        assert {"c": "PEM"} == one.known(CERTIFICATES, "c")
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    """It is a cache: whatever it held is read again."""
+    (tmp_path / kept.FILE_NAME).write_bytes(b"no database" * 1000)
+    stopped(tmp_path)
+    with Kept(tmp_path, TARGET) as one:
+        assert {"c": "PEM"} == one.known(CERTIFICATES, "c")
+
+
+def test_long_reads_are_told_before_they_begin(tmp_path: Path) -> None:
+    """How many calls, how long at AWS's quota, and that certificates are asked for once only."""
+    told: list[str] = []
+    world = engine.World(call=lambda *_, **__: {}, members=lambda _: frozenset(), rates=quotas.DEFAULTS)
+    world.stop.set()  # nothing is read here
+    with Kept(tmp_path, TARGET) as one:
+        reading = Reading(None, world, one, told.append)  # type: ignore[arg-type]  # it is not asked
+        ids = [f"{number:064x}" for number in range(10_000)]
+        assert [] == list(reading.each("pems", CERTIFICATES, "certificateId", ids, dict))
+        list(reading.each("things", "iot:DescribeThing", "thingName", ["few"], dict))
+
+    how_long = "iot:DescribeCertificate: 10,000 calls, at least 16 min 40 s at AWS's quota"
+    assert [f"{how_long}; each is kept, the next audit asks for new ones only"] == told
+
+
+@pytest.mark.parametrize("failing", ["some", "twenty alike"])
+def test_what_failed_is_asked_again_and_told(tmp_path: Path, failing: str) -> None:
+    """Some of many: the attribute is unread, with the number and the reason; the rest is kept for the next time."""
+    names = [f"t{number}" for number in range(40)]
+
+    def call(op: str, *, once: bool, thingName: str) -> dict[str, str]:  # noqa: N803  AWS's own name
+        if failing != "some" or thingName.endswith("7"):
+            raise Refused(f"{op} was refused", cause="no")
+        return {"thingName": thingName}
+
+    world = engine.World(call=call, members=lambda _: frozenset())
+    with Kept(tmp_path, TARGET) as one:
+        reading = Reading(None, world, one, lambda _: None)  # type: ignore[arg-type]  # it is not asked
+        found = dict(reading.each("things", "iot:DescribeThing", "thingName", names, dict))
+    known = Kept(tmp_path, TARGET).known("iot:DescribeThing", names)
+
+    assert (found, True) == (known, reading.again)
+    assert (36 if failing == "some" else 0) == len(found)
+    assert reading.unread["things"].startswith("iot:DescribeThing failed for ")
+
+
+def test_a_listing_that_is_cut_short_is_a_gap() -> None:
+    """What came until then is there, and the attribute that lacks the rest is named."""
+
+    class Cut:
+        def pages(self, _op: str) -> object:
+            yield {"things": [1, 2]}
+            raise Temporary("it is down")
+
+    reading = Reading(Cut(), None, None, lambda _: None)  # type: ignore[arg-type]  # what a listing asks
+    assert [1, 2] == list(reading.listed("things", "iot:ListThings", "things"))
+    assert {"things": "iot:ListThings failed: it is down"} == reading.unread
