@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline check checks delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset run set shadow status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline check checks core delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset run set shadow status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -34,7 +34,7 @@ _iotctl() {
     "account check") known="--help" ;;
     "account template") known="--help" ;;
     "account iam") known="--help" ;;
-    "local") known="demo devices down env logs reset status up --help" ;;
+    "local") known="core demo devices down env logs reset status up --help" ;;
     "local up") known="--detach --http-port --https-port --mqtt-port --ports --help" ;;
     "local down") known="--help" ;;
     "local status") known="--help" ;;
@@ -42,6 +42,7 @@ _iotctl() {
     "local logs") known="--follow --help" ;;
     "local reset") known="--help" ;;
     "local devices") known="--bundles --fail --for --offline --reboot --sdk --slow --trust --help" ;;
+    "local core") known="--bundles --for --thing-group --help" ;;
     "local demo") known="--clean --help" ;;
     *) known="" ;;
   esac

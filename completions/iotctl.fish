@@ -138,6 +138,7 @@ complete -c iotctl -n "__iotctl_at 'account'" -l help
 complete -c iotctl -n "__iotctl_at 'account check'" -l help
 complete -c iotctl -n "__iotctl_at 'account template'" -l help
 complete -c iotctl -n "__iotctl_at 'account iam'" -l help
+complete -c iotctl -f -n "__iotctl_at 'local'" -a core -d 'Run a Greengrass core device: it takes deployments, runs their components, and reports.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a down -d 'Stop the local platform; its state stays.'
@@ -168,6 +169,10 @@ complete -c iotctl -n "__iotctl_at 'local devices'" -l sdk
 complete -c iotctl -n "__iotctl_at 'local devices'" -l slow
 complete -c iotctl -n "__iotctl_at 'local devices'" -l trust
 complete -c iotctl -n "__iotctl_at 'local devices'" -l help
+complete -c iotctl -n "__iotctl_at 'local core'" -l bundles
+complete -c iotctl -n "__iotctl_at 'local core'" -l for
+complete -c iotctl -n "__iotctl_at 'local core'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'local core'" -l help
 complete -c iotctl -n "__iotctl_at 'local demo'" -l clean
 complete -c iotctl -n "__iotctl_at 'local demo'" -l help
 complete -c iotctl -s o -l output -x -a 'table json quiet'
