@@ -26,7 +26,7 @@ _iotctl() {
     "ota keygen") known="--out --passphrase-file --trust --type --help" ;;
     "audit") known="baseline checks run --help" ;;
     "audit checks") known="--help" ;;
-    "audit run") known="--baseline --check --crl --fail-on --fresh --live --report --sample --search --thing-group --things --help" ;;
+    "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
     "infer") known="tail --help" ;;
     "infer tail") known="--connections --count --for --model --record --replay --search --stats --thing-group --things --until --where --help" ;;

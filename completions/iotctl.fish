@@ -102,7 +102,9 @@ complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
 complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
 complete -c iotctl -n "__iotctl_at 'audit run'" -l check
+complete -c iotctl -n "__iotctl_at 'audit run'" -l configure
 complete -c iotctl -n "__iotctl_at 'audit run'" -l crl
+complete -c iotctl -n "__iotctl_at 'audit run'" -l engine
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fail-on
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fresh
 complete -c iotctl -n "__iotctl_at 'audit run'" -l live
@@ -111,6 +113,7 @@ complete -c iotctl -n "__iotctl_at 'audit run'" -l sample
 complete -c iotctl -n "__iotctl_at 'audit run'" -l search
 complete -c iotctl -n "__iotctl_at 'audit run'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit run'" -l things
+complete -c iotctl -n "__iotctl_at 'audit run'" -l timeout
 complete -c iotctl -n "__iotctl_at 'audit run'" -l help
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
