@@ -88,13 +88,32 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -l search
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a cancel -d 'Stop a rollout or a job: things that have not begun do not get it; those at it go on, unless --force.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a keygen -d 'Make a key that signs releases, and put its public half into the trust store that devices get.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a retry -d 'Try again what failed, and only that: a new job for those things, with the same document and the same brakes.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a show -d 'Show a rollout or a job: its phases, its brakes, why things failed; or what one device has of it.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a watch -d 'Follow a rollout until there is a verdict; the exit code is it: 0 passed, 10 failed, 13 still running.'
 complete -c iotctl -n "__iotctl_at 'ota'" -l help
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l out
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l passphrase-file
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l trust
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l type
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l help
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l deadline
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l pass
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l reasons
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l report
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l timeout
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l help
+complete -c iotctl -n "__iotctl_at 'ota show'" -l reasons
+complete -c iotctl -n "__iotctl_at 'ota show'" -l thing
+complete -c iotctl -n "__iotctl_at 'ota show'" -l help
+complete -c iotctl -n "__iotctl_at 'ota retry'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'ota retry'" -l help
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -l comment
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -l force
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'
@@ -102,9 +121,7 @@ complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
 complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
 complete -c iotctl -n "__iotctl_at 'audit run'" -l check
-complete -c iotctl -n "__iotctl_at 'audit run'" -l configure
 complete -c iotctl -n "__iotctl_at 'audit run'" -l crl
-complete -c iotctl -n "__iotctl_at 'audit run'" -l engine
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fail-on
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fresh
 complete -c iotctl -n "__iotctl_at 'audit run'" -l live
@@ -113,7 +130,6 @@ complete -c iotctl -n "__iotctl_at 'audit run'" -l sample
 complete -c iotctl -n "__iotctl_at 'audit run'" -l search
 complete -c iotctl -n "__iotctl_at 'audit run'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit run'" -l things
-complete -c iotctl -n "__iotctl_at 'audit run'" -l timeout
 complete -c iotctl -n "__iotctl_at 'audit run'" -l help
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
@@ -141,7 +157,6 @@ complete -c iotctl -n "__iotctl_at 'account'" -l help
 complete -c iotctl -n "__iotctl_at 'account check'" -l help
 complete -c iotctl -n "__iotctl_at 'account template'" -l help
 complete -c iotctl -n "__iotctl_at 'account iam'" -l help
-complete -c iotctl -f -n "__iotctl_at 'local'" -a core -d 'Run a Greengrass core device: it takes deployments, runs their components, and reports.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a down -d 'Stop the local platform; its state stays.'
@@ -172,10 +187,6 @@ complete -c iotctl -n "__iotctl_at 'local devices'" -l sdk
 complete -c iotctl -n "__iotctl_at 'local devices'" -l slow
 complete -c iotctl -n "__iotctl_at 'local devices'" -l trust
 complete -c iotctl -n "__iotctl_at 'local devices'" -l help
-complete -c iotctl -n "__iotctl_at 'local core'" -l bundles
-complete -c iotctl -n "__iotctl_at 'local core'" -l for
-complete -c iotctl -n "__iotctl_at 'local core'" -l thing-group
-complete -c iotctl -n "__iotctl_at 'local core'" -l help
 complete -c iotctl -n "__iotctl_at 'local demo'" -l clean
 complete -c iotctl -n "__iotctl_at 'local demo'" -l help
 complete -c iotctl -s o -l output -x -a 'table json quiet'

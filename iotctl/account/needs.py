@@ -47,6 +47,9 @@ _ROLES: Final = (
 )
 """Without these the checks of role aliases and identity pools are skipped."""
 
+_ROLLOUT: Final = ("iot:DescribeJob", "iot:ListTagsForResource", "sts:GetCallerIdentity")
+_FAILURES: Final = ("iot:DescribeJobExecution", "iot:ListJobExecutionsForJob")
+
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "onboard plan": (*_SHARED, "iot:DescribeThing"),
     "onboard apply": (
@@ -110,6 +113,25 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:GetV2LoggingOptions",
         "iot:ListCACertificates",
     ),
+    "ota watch": (
+        *_ROLLOUT,
+        *_FAILURES,
+        "iot:Connect",
+        "iot:DescribeEndpoint",
+        "iot:DescribeEventConfigurations",
+        "iot:ListThingsInThingGroup",
+        "iot:Receive",
+        "iot:Subscribe",
+    ),
+    "ota show": (
+        *_ROLLOUT,
+        *_FAILURES,
+        "iot:DescribeThing",
+        "iot:GetJobDocument",
+        "iot:ListJobExecutionsForThing",
+    ),
+    "ota retry": (*_ROLLOUT, "iot:CreateJob", "iot:GetJobDocument", "iot:ListJobExecutionsForJob"),
+    "ota cancel": (*_ROLLOUT, "iot:CancelJob"),
     "infer tail": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "account check": (
         "iam:GetRole",
@@ -124,18 +146,3 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 """By command, those that it only may need too."""
-
-VARIANTS: Final[dict[str, tuple[str, ...]]] = {
-    "audit run defender": (
-        *_SCOPE,
-        "iot:CancelAuditTask",
-        "iot:DeleteAccountAuditConfiguration",
-        "iot:DescribeAccountAuditConfiguration",
-        "iot:DescribeAuditTask",
-        "iot:ListAuditFindings",
-        "iot:ListPrincipalThings",
-        "iot:StartOnDemandAuditTask",
-        "iot:UpdateAccountAuditConfiguration",
-    ),
-}
-"""Commands that need other operations with an option: `audit run --engine defender`."""

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from iotctl import options
-from iotctl.errors import Exit
+from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx
-from iotctl.result import Column, Result, Table
+from iotctl.plan import Plan
+from iotctl.result import Column, Result, Stream, Table
 
 app = options.capability("ota", "Roll out artifacts and watch them land: signed, a few things first, then the fleet.")
 
@@ -47,3 +48,142 @@ def keygen(
         Table((Column("keyId", "KEY"), Column("keyFile", "FILE"), Column("trustStore", "TRUST STORE")), [row]),
         notes=(f"devices that have {store} install what {out} signs; keep {out} where nothing else reads it",),
     )
+
+
+Rollout = Annotated[str, typer.Argument(metavar="ROLLOUT", help="A rollout, or any job, by its id.")]
+Pass = Annotated[
+    str | None, typer.Option("--pass", metavar="97%", help="Enough must succeed [as it was created; 100%].")
+]
+
+
+@options.command(
+    app,
+    example="iotctl ota watch pump-fw-1-4-0-3f9ac01b22de\n"
+    "iotctl ota watch pump-fw-1-4-0-3f9ac01b22de --timeout 10m --report junit=rollout.xml -o json\n"
+    "iotctl ota watch any-aws-job --pass 97% --deadline 24h",
+    exits=(
+        Exit.TEMPORARY,
+        Exit.AUTH,
+        Exit.NOT_FOUND,
+        Exit.INTEGRITY,
+        Exit.ROLLOUT_FAILED,
+        Exit.LOCAL,
+        Exit.TIMEOUT,
+        Exit.INTERRUPTED,
+    ),
+)
+def watch(
+    ctx: Ctx,
+    rollout: Rollout,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="10m", help="Stop watching after so long.")] = "0s",
+    passing: Pass = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="24h", help="Judge it so long after its start.")
+    ] = None,
+    reasons: Annotated[
+        int | None, typer.Option("--reasons", min=0, help="Ask so many failed things why [100; all for a report].")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="junit=FILE", help="Also write a JUnit report.")
+    ] = None,
+) -> Stream:
+    """Follow a rollout until there is a verdict; the exit code is it: 0 passed, 10 failed, 13 still running."""
+    import math
+
+    from iotctl import text
+    from iotctl.ota import standing, subject, table
+    from iotctl.ota.following import Following, Wanted
+
+    junit = _junit(report)
+    wanted = Wanted(
+        text.seconds(timeout),
+        standing.percent(passing) if passing else None,
+        text.seconds(deadline) if deadline else None,
+        reasons if reasons is not None else math.inf if junit else 100,
+        junit,
+    )
+    found = subject.sized(ctx.obj.aws, subject.find(ctx.obj.aws, rollout))
+    following = Following(ctx.obj, found, wanted)
+    return Stream(
+        table.COLUMNS, following.rows(), (f"watching {found}; Ctrl-C ends the watching only",), following.view
+    )
+
+
+@options.command(
+    app,
+    example="iotctl ota show pump-fw-1-4-0-3f9ac01b22de\n"
+    "iotctl ota show pump-fw-1-4-0-3f9ac01b22de --thing pump-7\n"
+    "iotctl ota show --thing pump-7",
+    exits=(Exit.TEMPORARY, Exit.AUTH, Exit.NOT_FOUND, Exit.INTEGRITY),
+)
+def show(
+    ctx: Ctx,
+    rollout: Annotated[
+        str | None, typer.Argument(metavar="[ROLLOUT]", help="A rollout, or any job, by its id.")
+    ] = None,
+    thing: Annotated[
+        str | None, typer.Option("--thing", metavar="NAME", help="What this device has of it; alone, of every job.")
+    ] = None,
+    reasons: Annotated[int, typer.Option("--reasons", min=0, help="Ask so many failed things why.")] = 100,
+) -> Result:
+    """Show a rollout or a job: its phases, its brakes, why things failed; or what one device has of it."""
+    from iotctl.ota import showing, subject
+
+    if rollout is None and thing is None:
+        raise Usage("nothing is named", hint="iotctl ota list shows what there is")
+    found = subject.find(ctx.obj.reading, rollout) if rollout else None
+    if thing is not None:
+        return showing.device(ctx.obj, thing, found)
+    assert found is not None
+    return showing.rollout(ctx.obj, found, reasons)
+
+
+@options.change(
+    app,
+    example="iotctl ota retry pump-fw-1-4-0-3f9ac01b22de\niotctl ota retry any-aws-job --dry-run",
+    exits=(Exit.TEMPORARY, Exit.CONFLICT, Exit.NOT_FOUND, Exit.INTEGRITY),
+)
+def retry(ctx: Ctx, rollout: Rollout) -> Plan | Result:
+    """Try again what failed, and only that: a new job for those things, with the same document and the same brakes."""
+    from iotctl import clock
+    from iotctl.ota import again, subject
+
+    found = subject.find(ctx.obj.aws, rollout)
+    failed = subject.failed(ctx.obj.aws, found)
+    if not failed:
+        return Result({"things": 0}, notes=(f"nothing of {found} has failed that is not being tried again already",))
+    document = ctx.obj.aws.call("iot:GetJobDocument", jobId=found.main.job.job_id)["document"]
+    return again.retrying(found, failed, document, ctx.obj.target, clock.now())
+
+
+@options.change(
+    app,
+    example="iotctl ota cancel pump-fw-1-4-0-3f9ac01b22de --comment 'wrong build'\n"
+    "iotctl ota cancel any-aws-job --force --yes",
+    exits=(Exit.TEMPORARY, Exit.NOT_FOUND, Exit.INTEGRITY),
+)
+def cancel(
+    ctx: Ctx,
+    rollout: Rollout,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what is in progress: those devices cannot report any more.")
+    ] = False,
+    comment: Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why, kept with the job.")] = "",
+) -> Plan | Result:
+    """Stop a rollout or a job: things that have not begun do not get it; those at it go on, unless --force."""
+    from iotctl.ota import again, subject
+
+    found = subject.find(ctx.obj.aws, rollout)
+    if not again.cancelable(found, force=force):
+        return Result({"jobs": 0}, notes=(f"nothing of {found} is open",))
+    return again.canceling(found, ctx.obj.target, comment, force=force)
+
+
+def _junit(report: str | None) -> str | None:
+    """The file of `--report junit=FILE`."""
+    if report is None:
+        return None
+    kind, _, path = report.partition("=")
+    if kind != "junit" or not path:
+        raise Usage(f"--report {report!r} is not junit=FILE", hint="for example --report junit=rollout.xml")
+    return path
