@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset retry run set shadow show status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset retry run set shadow show status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -30,7 +30,7 @@ _iotctl() {
     "ota cancel") known="--comment --dry-run --force --help" ;;
     "audit") known="baseline checks run --help" ;;
     "audit checks") known="--help" ;;
-    "audit run") known="--baseline --check --crl --fail-on --fresh --live --report --sample --search --thing-group --things --help" ;;
+    "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
     "infer") known="tail --help" ;;
     "infer tail") known="--connections --count --for --model --record --replay --search --stats --thing-group --things --until --where --help" ;;
@@ -38,7 +38,7 @@ _iotctl() {
     "account check") known="--help" ;;
     "account template") known="--help" ;;
     "account iam") known="--help" ;;
-    "local") known="demo devices down env logs reset status up --help" ;;
+    "local") known="core demo devices down env logs reset status up --help" ;;
     "local up") known="--detach --http-port --https-port --mqtt-port --ports --help" ;;
     "local down") known="--help" ;;
     "local status") known="--help" ;;
@@ -46,6 +46,7 @@ _iotctl() {
     "local logs") known="--follow --help" ;;
     "local reset") known="--help" ;;
     "local devices") known="--bundles --fail --for --offline --reboot --sdk --slow --trust --help" ;;
+    "local core") known="--bundles --for --thing-group --help" ;;
     "local demo") known="--clean --help" ;;
     *) known="" ;;
   esac

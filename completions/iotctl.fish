@@ -121,7 +121,9 @@ complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
 complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
 complete -c iotctl -n "__iotctl_at 'audit run'" -l check
+complete -c iotctl -n "__iotctl_at 'audit run'" -l configure
 complete -c iotctl -n "__iotctl_at 'audit run'" -l crl
+complete -c iotctl -n "__iotctl_at 'audit run'" -l engine
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fail-on
 complete -c iotctl -n "__iotctl_at 'audit run'" -l fresh
 complete -c iotctl -n "__iotctl_at 'audit run'" -l live
@@ -130,6 +132,7 @@ complete -c iotctl -n "__iotctl_at 'audit run'" -l sample
 complete -c iotctl -n "__iotctl_at 'audit run'" -l search
 complete -c iotctl -n "__iotctl_at 'audit run'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit run'" -l things
+complete -c iotctl -n "__iotctl_at 'audit run'" -l timeout
 complete -c iotctl -n "__iotctl_at 'audit run'" -l help
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
@@ -157,6 +160,7 @@ complete -c iotctl -n "__iotctl_at 'account'" -l help
 complete -c iotctl -n "__iotctl_at 'account check'" -l help
 complete -c iotctl -n "__iotctl_at 'account template'" -l help
 complete -c iotctl -n "__iotctl_at 'account iam'" -l help
+complete -c iotctl -f -n "__iotctl_at 'local'" -a core -d 'Run a Greengrass core device: it takes deployments, runs their components, and reports.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a demo -d 'Take the guided tour: a platform of its own, 200 things out of a CSV, and what any AWS client then sees.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a devices -d 'Play the things of an onboarding: they connect, act on every delta, install what jobs bring, and report.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a down -d 'Stop the local platform; its state stays.'
@@ -187,6 +191,10 @@ complete -c iotctl -n "__iotctl_at 'local devices'" -l sdk
 complete -c iotctl -n "__iotctl_at 'local devices'" -l slow
 complete -c iotctl -n "__iotctl_at 'local devices'" -l trust
 complete -c iotctl -n "__iotctl_at 'local devices'" -l help
+complete -c iotctl -n "__iotctl_at 'local core'" -l bundles
+complete -c iotctl -n "__iotctl_at 'local core'" -l for
+complete -c iotctl -n "__iotctl_at 'local core'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'local core'" -l help
 complete -c iotctl -n "__iotctl_at 'local demo'" -l clean
 complete -c iotctl -n "__iotctl_at 'local demo'" -l help
 complete -c iotctl -s o -l output -x -a 'table json quiet'

@@ -79,6 +79,7 @@ class Aws:
 
     Attributes:
         read_only: refuse everything that is not a read, whoever asks for it.
+        besides: the operations, without their service, that are allowed nevertheless.
 
     """
 
@@ -89,6 +90,7 @@ class Aws:
         self._region = region
         self._platform = platform
         self.read_only = False
+        self.besides: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, bool], BaseClient] = {}
         self._methods: dict[tuple[str, bool], Any] = {}
@@ -243,7 +245,7 @@ class Aws:
             PermissionError: it is none, and only reads are allowed.
 
         """
-        if self.read_only and not model.name.startswith(_READS):
+        if self.read_only and not model.name.startswith(_READS) and model.name not in self.besides:
             raise PermissionError(f"{model.name} would change something, and this command only reads")
 
     def _method(self, op: str, *, once: bool) -> Any:  # noqa: ANN401  botocore makes it at run time

@@ -22,6 +22,8 @@ from iotctl.target import Platform
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.cores import RunningCore
+
 settings.register_profile("suite", max_examples=100, derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
@@ -126,3 +128,25 @@ def platform(running: Platform, platform_home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_REGION", running.region)
     monkeypatch.setenv("AWS_DEFAULT_REGION", running.region)
     return running
+
+
+@pytest.fixture
+def start_core(running: Platform, tmp_path: Path) -> Iterator[Callable[..., RunningCore]]:
+    """Start a Greengrass core device on the session's platform: `start_core("cam-1", "group", …)`; it ends by itself.
+
+    It makes its own thing, certificate, policy and role alias, and the groups. `core.until("connected")` waits for what
+    it tells, as `iotctl local core` prints it; `core.log(COMPONENT)` is what a component has written.
+    """
+    from tests.cores import make
+
+    cores: list[RunningCore] = []
+
+    def start(name: str, *groups: str) -> RunningCore:
+        core = make(running, tmp_path / "core-home", name, *groups)
+        cores.append(core)
+        core.start()
+        return core
+
+    yield start
+    for core in cores:
+        core.stop()

@@ -62,8 +62,8 @@ def iam(
     from iotctl.semantics import permissions
 
     words = " ".join(command)
-    operations = command if all(":" in word for word in command) else needs.OPERATIONS.get(words)
+    operations = command if all(":" in word for word in command) else {**needs.OPERATIONS, **needs.VARIANTS}.get(words)
     if operations is None:
-        raise Usage(f"nothing is known of {words!r}", hint=f"one of: {', '.join(needs.OPERATIONS)}")
+        raise Usage(f"nothing is known of {words!r}", hint=f"one of: {', '.join((*needs.OPERATIONS, *needs.VARIANTS))}")
     document = permissions.policy(operations)
     return Result(document, text=json.dumps(document, indent=2))

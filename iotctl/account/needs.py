@@ -146,3 +146,18 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 """By command, those that it only may need too."""
+
+VARIANTS: Final[dict[str, tuple[str, ...]]] = {
+    "audit run defender": (
+        *_SCOPE,
+        "iot:CancelAuditTask",
+        "iot:DeleteAccountAuditConfiguration",
+        "iot:DescribeAccountAuditConfiguration",
+        "iot:DescribeAuditTask",
+        "iot:ListAuditFindings",
+        "iot:ListPrincipalThings",
+        "iot:StartOnDemandAuditTask",
+        "iot:UpdateAccountAuditConfiguration",
+    ),
+}
+"""Commands that need other operations with an option: `audit run --engine defender`."""

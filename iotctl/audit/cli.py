@@ -52,8 +52,9 @@ def checks(
     app,
     example="iotctl audit run\n"
     "iotctl audit run --baseline baseline.toml --fail-on high --report sarif=audit.sarif,junit=audit.xml\n"
-    "iotctl audit run -g north --check DEVICE_CERTIFICATE_EXPIRING_CHECK",
-    exits=(Exit.PARTIAL, Exit.DIFFERS, Exit.AUTH, Exit.NOT_FOUND),
+    "iotctl audit run -g north --check DEVICE_CERTIFICATE_EXPIRING_CHECK\n"
+    "iotctl audit run --engine defender --configure --timeout 2h",
+    exits=(Exit.PARTIAL, Exit.DIFFERS, Exit.AUTH, Exit.NOT_FOUND, Exit.LOCKED, Exit.TIMEOUT),
 )
 def run(
     ctx: Ctx,
@@ -80,10 +81,22 @@ def run(
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on with an audit that was stopped.")] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="iotctl|defender", help="Who judges: this tool, or AWS Device Defender.")
+    ] = "iotctl",
+    configure: Annotated[
+        bool,
+        typer.Option("--configure", help="Let Device Defender's audit configuration be changed, and restored after."),
+    ] = False,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="TIME", help="How long Device Defender's audit may take.")
+    ] = "30m",
 ) -> Result:
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""
+    from dataclasses import replace
+
     from iotctl.audit import baseline as declared
-    from iotctl.audit import observe, verdict
+    from iotctl.audit import defender, observe, verdict
     from iotctl.semantics.checks import Rules, judge
 
     chosen = [_known(name) for name in check] if check else list(_all().values())
@@ -92,6 +105,11 @@ def run(
     read = declared.read(baseline, ctx.obj.target) if baseline else None
     rules = read.rules() if read else Rules()
     scope = _scope(thing_group, search, things)
+    if _by_defender(engine, configure=configure):
+        audit, more = defender.audited(ctx.obj, chosen, rules, scope, configure=configure, timeout=timeout)
+        _write(audit, reports, ctx)
+        answer = _result(audit, audit.exit(severity, check or ()), more.notes)
+        return replace(answer, data={**answer.data, "engine": "defender", "auditTaskId": more.task_id})
     wanted = observe.Wanted.of(
         chosen, things=scope, baseline=rules.baseline, crls=crls, sample=_sample(sample), live=live, fresh=fresh
     )
@@ -121,6 +139,14 @@ def baseline_(ctx: Ctx, thing_group: ThingGroup = None, search: Search = None, t
         Failure("Unread", "the baseline is incomplete", cause=reason, exit=Exit.PARTIAL) for reason in missed
     )
     return Result({"baseline": text}, text=text, failures=failures)
+
+
+def _by_defender(engine: str, *, configure: bool) -> bool:
+    if engine not in {"iotctl", "defender"}:
+        raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
+    if configure and engine != "defender":
+        raise Usage("--configure is about Device Defender", hint="add --engine defender")
+    return engine == "defender"
 
 
 def _scope(thing_group: str | None, search: str | None, things: str | None) -> Scope | None:

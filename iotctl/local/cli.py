@@ -168,6 +168,45 @@ def devices(
     return Stream(columns, rows, fleet.notes(found, parts))
 
 
+@command(
+    app,
+    example="iotctl local core cam-1 --thing-group cores\niotctl local core cam-1 --bundles factory-fleet",
+    exits=(Exit.CONFLICT, Exit.AUTH, Exit.NOT_FOUND, Exit.INTEGRITY, Exit.LOCKED, Exit.LOCAL),
+)
+def core(
+    ctx: Ctx,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The core device's thing.")],
+    thing_group: Annotated[
+        list[str] | None,
+        typer.Option("--thing-group", "-g", metavar="GROUP", help="Put it into this group, made if it is not there."),
+    ] = None,
+    bundles: Annotated[
+        Path | None,
+        typer.Option("--bundles", metavar="DIR", help="It was onboarded: its bundle is there, nothing is made."),
+    ] = None,
+    for_: Annotated[str, typer.Option("--for", metavar="60s", help="End after so long.")] = "0s",
+) -> Stream:
+    """Run a Greengrass core device: it takes deployments, runs their components, and reports.
+
+    Without --bundles it makes its own thing, certificate, policy and role alias on the local platform. What it keeps
+    is in the directory `cores` of IOTCTL_HOME, or `greengrass` beside the bundles; offline it goes on with what it has.
+    """
+    from iotctl import text
+    from iotctl.errors import Usage
+    from iotctl.local.devices.core import provision, run
+
+    seconds = text.seconds(for_)
+    if bundles is None:
+        settings = provision.provision(ctx.obj.platform, ctx.obj.home, name, thing_group or ())
+    elif thing_group:
+        raise Usage("--thing-group is for a core that is made here; one of --bundles is in its groups already")
+    else:
+        settings = provision.onboarded(ctx.obj, bundles, name)
+    columns = tuple(Column(key) for key in ("thingName", "time", "event", "componentName", "detail"))
+    note = f"core device {name} on {settings.target}, in {settings.root}; Ctrl-C ends it"
+    return Stream(columns, run.run(settings, seconds=seconds), (note,))
+
+
 @command(app, example="iotctl local demo\niotctl local demo --clean", exits=(Exit.LOCAL,))
 def demo(
     ctx: Ctx,

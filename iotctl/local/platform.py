@@ -55,8 +55,9 @@ from iotctl.local.services import (
     things,
 )
 from iotctl.local.services.authority import authority, ca_file, server_files
-from iotctl.local.services.defender import due
+from iotctl.local.services.defender import due as defender_due
 from iotctl.local.services.jobs import rolling
+from iotctl.local.services.provisioning import due as provisioning_due
 from iotctl.local.services.s3 import buckets, content, copies, listing, objects, parts, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
@@ -156,8 +157,11 @@ class _Running:
         who = self._authorizer
         self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
         self._exchange = Exchange(self._store, self._broker, self._hear)
-        self._scheduler = Scheduler(self._store, rolling.next_due, rolling.run_due)
-        self._defender = Scheduler(self._store, due.next_due, due.run_due)
+        self._schedulers = (
+            Scheduler(self._store, rolling.next_due, rolling.run_due),
+            Scheduler(self._store, defender_due.next_due, defender_due.run_due),
+            Scheduler(self._store, provisioning_due.next_due, provisioning_due.run_due),
+        )
         self._witness = Witness(self._store, self._broker)
         self._indexer = Indexer(self._store, self._broker)
         self._trust = _trust(state.directory / "trust", self._store)
@@ -182,10 +186,10 @@ class _Running:
         http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker, cores)
         self._parts.push_async_callback(http.stop)
         self._exchange.start()
-        self._scheduler.start()
-        self._parts.callback(self._scheduler.stop)
-        self._defender.start()
-        self._parts.callback(self._defender.stop)
+        self._parts.callback(self._exchange.stop)
+        for scheduler in self._schedulers:
+            scheduler.start()
+            self._parts.callback(scheduler.stop)
         self._broker.start()
         self._parts.callback(self._broker.stop)
         self._indexer.start()
@@ -227,8 +231,8 @@ class _Running:
         """Let the timer, who is connected, and what they may do follow a change."""
         kind, name = event.topic.split("/", 2)[1:]
         if kind == "due":
-            self._scheduler.look()
-            self._defender.look()
+            for scheduler in self._schedulers:
+                scheduler.look()
             return
         if kind == "audit":
             self._witness.look()
@@ -238,14 +242,7 @@ class _Running:
             return
         content = json.loads(event.payload)
         if kind == "certificate":
-            certificate = ssl.PEM_cert_to_DER_cert(content["certificatePem"])
-            if content["status"] == "DELETED":
-                self._trust.remove(certificate)
-            else:
-                self._trust.add(certificate)
-            self._authorizer.forget(name)
-            if content["status"] != "ACTIVE":
-                self._broker.disconnect_principal(name)
+            self._certificate_changed(name, content)
         elif kind == "principal":
             self._changed(content["principal"])
         elif kind == "policy":
@@ -255,6 +252,16 @@ class _Running:
                 self._changed(principal)
         elif kind == "thing-group":
             self._changed(None)
+
+    def _certificate_changed(self, identity: str, content: dict[str, str]) -> None:
+        certificate = ssl.PEM_cert_to_DER_cert(content["certificatePem"])
+        if content["status"] == "DELETED":
+            self._trust.remove(certificate)
+        else:
+            self._trust.add(certificate)
+        self._authorizer.forget(identity)
+        if content["status"] != "ACTIVE":
+            self._broker.disconnect_principal(identity)
 
     def _changed(self, principal: str | None) -> None:
         """A principal, or who knows which, may do other things than before."""

@@ -39,12 +39,14 @@ class Event:
         topic: where it is published.
         payload: its bytes.
         to: the one client id that gets it, whether subscribed or not; empty: every subscriber.
+        subscribed: the one client gets it only by a subscription of its own.
 
     """
 
     topic: str
     payload: bytes
     to: str = ""
+    subscribed: bool = False
 
 
 class Store:
@@ -156,17 +158,20 @@ class Store:
         """Every row."""
         return self._do(sql, parameters).fetchall()
 
-    def publish(self, topic: str, payload: bytes | Mapping[str, Any], *, to: str = "") -> None:
+    def publish(
+        self, topic: str, payload: bytes | Mapping[str, Any], *, to: str = "", subscribed: bool = False
+    ) -> None:
         """Leave an event in the outbox of the running transaction; outside one it leaves at once.
 
         Args:
             topic: a topic; one that begins with `$local/` stays among the platform's services.
             payload: bytes as they are; anything else is written as JSON.
             to: the one client id that gets it.
+            subscribed: it gets it only by a subscription of its own.
 
         """
         content = payload if isinstance(payload, bytes) else json.dumps(payload, separators=(",", ":")).encode()
-        event = Event(topic, content, to)
+        event = Event(topic, content, to, subscribed)
         if self._depth:
             self._pending.append(event)
             return

@@ -143,7 +143,7 @@ class Authority:
         """The private key, PKCS#8, unencrypted: for a private file only."""
         return self._key.private_bytes(*_PKCS8)
 
-    def issue(self, common_name: str, *, key_type: str = "ec-p256", days: int = LEAF_DAYS) -> Issued:
+    def issue(self, common_name: str, *, key_type: str = "ec-p256", days: float = LEAF_DAYS) -> Issued:
         """A new device key and its certificate (client authentication, not a CA)."""
         key = new_key(key_type)
         certificate = self._sign(common_name, key.public_key(), days, ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -179,7 +179,7 @@ class Authority:
         self,
         common_name: str,
         key: PublicKey,
-        days: int,
+        days: float,
         purpose: x509.ObjectIdentifier,
         alternative: x509.SubjectAlternativeName | None = None,
         subject: x509.Name | None = None,

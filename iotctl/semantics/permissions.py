@@ -37,6 +37,8 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "s3:ListObjectsV2": ("s3:ListBucket",),
     # The service's prefix in IAM has no hyphen.
     "service-quotas:ListServiceQuotas": ("servicequotas:ListServiceQuotas",),
+    # The role that audits read with is handed over.
+    "iot:UpdateAccountAuditConfiguration": ("iam:PassRole", "iot:UpdateAccountAuditConfiguration"),
     # A job whose document holds presigned URLs hands AWS IoT a role; creating with tags is tagging too.
     "iot:CreateJob": ("iam:PassRole", "iot:CreateJob", "iot:TagResource"),
     "iot:CreatePolicy": ("iot:CreatePolicy", "iot:TagResource"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from iotctl.local.gateway.authorizer import PolicyAuthorizer
 from iotctl.local.gateway.exchange import Exchange
 from iotctl.local.gateway.mqtt.broker import Broker
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
-from iotctl.local.services import Message
+from iotctl.local.services import PREPARED, Message
+from tests.local.clients import until
 
 if TYPE_CHECKING:
     from iotctl.local.store import Event, Store
@@ -166,3 +168,58 @@ def test_what_cannot_be_committed_is_not_said(made: Callable[..., Platform]) -> 
 
     in_a_loop(act)
     assert (["y"], [("out/kept", b"y")]) == (platform.notes(), platform.said)
+
+
+def slow(store: Store, message: Message, prepared: bytes = b"?") -> None:
+    """A service whose slow work is done before it is called."""
+    keep(store, Message(message.topic, message.payload + prepared))
+
+
+def test_slow_work_is_done_on_a_thread_before(made: Callable[..., Platform], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after it is not held up, and its result is there when the service is called."""
+    release, threads = threading.Event(), []
+
+    def work(_: Store) -> bytes:
+        threads.append(threading.current_thread())
+        release.wait(10)
+        return b"!"
+
+    monkeypatch.setitem(PREPARED, slow, work)
+    platform = made(("in/slow", slow), ("in/quick", keep))
+
+    async def act() -> None:
+        platform.broker.start()
+        platform.broker.publish("in/slow", b"slow")
+        platform.broker.publish("in/quick", b"quick")
+        platform.broker.settle()
+        assert ["quick"] == platform.notes()
+        release.set()
+        await asyncio.to_thread(until, lambda: len(platform.said) == 2)
+        platform.exchange.stop()
+        platform.broker.stop()
+
+    asyncio.run(act())
+    assert [("out/kept", b"quick"), ("out/kept", b"slow!")] == platform.said
+    assert threading.main_thread() not in threads
+
+
+def test_slow_work_that_fails_is_told(
+    made: Callable[..., Platform], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has it, and the service is not called without it."""
+
+    def work(_: Store) -> bytes:
+        raise LookupError("no key today")
+
+    monkeypatch.setitem(PREPARED, slow, work)
+    platform = made(("in/slow", slow))
+
+    async def act() -> None:
+        platform.broker.start()
+        platform.broker.publish("in/slow", b"slow")
+        await asyncio.to_thread(until, lambda: "no key today" in caplog.text)
+        platform.exchange.stop()
+        platform.broker.stop()
+
+    asyncio.run(act())
+    assert ([], True) == (platform.notes(), "the work before in/slow failed" in caplog.text)

@@ -87,7 +87,7 @@ def fetch(source: Source, place: Path, *, stop: threading.Event = _NEVER, first_
     """
     address = _checked(source)
     with files.explained(place):
-        if place.exists() and _digest(place) == source.sha256:
+        if place.exists() and digest(place) == source.sha256:
             return
         partial = place.with_name(f"{place.name}.partial")
         try:
@@ -104,10 +104,10 @@ def _right(source: Source, address: SplitResult, partial: Path, stop: threading.
     """All bytes, and the right ones. What an earlier run left may be torn: it has one more try from the beginning."""
     resumed = partial.exists()
     _complete(source, address, partial, stop, first_wait)
-    if resumed and _digest(partial) != source.sha256:
+    if resumed and digest(partial) != source.sha256:
         partial.unlink()
         _complete(source, address, partial, stop, first_wait)
-    if _digest(partial) != source.sha256:
+    if digest(partial) != source.sha256:
         raise Rejected(Reason.DIGEST_MISMATCH, "what came is not what the manifest names")
 
 
@@ -243,6 +243,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

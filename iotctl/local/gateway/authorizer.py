@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from iotctl import pki
 from iotctl.local.services import AwsError, attributes, certificates, principals, things
 from iotctl.local.services.policy_attachments import policies_of
+from iotctl.local.services.provisioning import claims
 from iotctl.semantics import policy, topics
 from iotctl.semantics.policy_variables import certificate_variables
 
@@ -99,8 +100,9 @@ class PolicyAuthorizer:
             self._kept -= len(self._bound.pop(certificate_id, {}))
 
     def active(self, certificate_id: str, certificate: bytes) -> bool:  # noqa: ARG002  the id is the certificate's hash
-        """Whether a certificate is registered and ACTIVE (`broker.Principals`)."""
-        return certificates.certificate_active(self._store, certificate_id)
+        """Whether a certificate is registered and ACTIVE, or a provisioning claim (`broker.Principals`)."""
+        store = self._store
+        return certificates.certificate_active(store, certificate_id) or claims.claim(store, certificate_id) is not None
 
     def thing_of(self, principal: Principal) -> str | None:
         """The thing that a principal is exclusively attached to, if there is one."""
@@ -124,7 +126,11 @@ class PolicyAuthorizer:
     def _bind(self, client: Client) -> _Bound:
         store, identity = self._store, client.principal.identity
         thing = self._thing(client)
-        documents = tuple(_parsed(document) for document in policies_of(store, identity, thing))
+        claim = claims.claim(store, identity)
+        if claim is not None:
+            documents: tuple[Policy, ...] = (_parsed(claims.policy_of(store, claim["template"])),)
+        else:
+            documents = tuple(_parsed(document) for document in policies_of(store, identity, thing))
         wanted = frozenset[str]().union(*(document.variables for document in documents))
         values: _Values = {"iot:CertificateId": identity, "aws:SourceIp": client.address}
         if client.client_id:

@@ -7,12 +7,13 @@ commit. What an HTTP operation caused is with the broker, and durable, before it
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import LISTENERS, Message
+from iotctl.local.services import LISTENERS, PREPARED, Message
 from iotctl.semantics.topics import matches
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from iotctl.local.gateway.mqtt.broker import Broker, Incoming
     from iotctl.local.store import Event, Store
 
-    Listener = Callable[[Store, Message], None]
+    Listener = Callable[..., None]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Exchange:
         self._asked: list[tuple[Listener, Message]] = []
         self._passing = False
         self._local: dict[str, list[tuple[str, Listener]]] = {}
+        self._preparing: set[asyncio.Future[Any]] = set()
 
     def start(self) -> None:
         """Begin, before the first client connects."""
@@ -57,6 +59,11 @@ class Exchange:
         self._broker.before_commit = self._turn
         self._store.on_commit = self._committed
 
+    def stop(self) -> None:
+        """Forget what is still being prepared."""
+        for future in self._preparing:
+            future.cancel()
+
     def _ask(self, listener: Listener, incoming: Incoming) -> None:
         client = incoming.client
         certificate = client is not None and client.principal.certificate
@@ -66,7 +73,27 @@ class Exchange:
             client.client_id if client is not None else "",
             client.principal.identity if client is not None and certificate else "",
         )
-        self._asked.append((listener, message))
+        prepare = PREPARED.get(listener)
+        if prepare is None:
+            self._asked.append((listener, message))
+            return
+        future = asyncio.get_running_loop().run_in_executor(None, prepare, self._store)
+        self._preparing.add(future)
+        future.add_done_callback(functools.partial(self._prepared, listener, message))
+
+    def _prepared(self, listener: Listener, message: Message, future: asyncio.Future[Any]) -> None:
+        """The slow work of a listener is done: what was asked of it is done in a turn of its own."""
+        self._preparing.discard(future)
+        if future.cancelled():
+            return
+        if future.exception() is not None:
+            log.error("the work before %s failed", message.topic, exc_info=future.exception())
+            return
+        self._asked.append((functools.partial(listener, prepared=future.result()), message))
+        try:
+            self._broker.settle()
+        except sqlite3.Error:
+            log.exception("what was asked on %s cannot be kept", message.topic)
 
     def _turn(self) -> None:
         """Do what was asked; raises sqlite3.OperationalError where the store cannot commit."""
@@ -99,7 +126,7 @@ class Exchange:
                 listener(self._store, message)
         except Exception:
             # One listener's bug stops neither the others nor the platform; the log has it.
-            log.exception("%s failed on %s", listener.__name__, message.topic)
+            log.exception("%s failed on %s", getattr(listener, "__name__", "a service"), message.topic)
 
     def _committed(self) -> None:
         if not self._passing:
@@ -119,7 +146,9 @@ class Exchange:
             self._passing = False
 
     def _deliver(self, event: Event) -> None:
-        if event.to:
+        if event.subscribed:
+            self._broker.answer(event.to, event.topic, event.payload)
+        elif event.to:
             self._broker.deliver(event.to, event.topic, event.payload, 1)
         elif not event.topic.startswith(LOCAL):
             self._broker.publish(event.topic, event.payload, 1)

@@ -95,6 +95,10 @@ class Message:
 OPERATIONS: dict[str, Operation] = {}
 """Every operation that is built, by name; filled by importing the modules of this package."""
 
+PREPARED: dict[Callable[..., None], Callable[[Store], Any]] = {}
+"""Slow work of listeners that leaves the store's tables alone: it runs on a thread before the listener is called, which
+gets its result as `prepared`."""
+
 LISTENERS: list[tuple[str, Callable[[Store, Message], None]]] = []
 """Who listens to which topic filter; filled by importing the modules of this package."""
 
@@ -109,11 +113,13 @@ def operation(name: str, *, prepare: Callable[[Store], Any] | None = None) -> Ca
     return register
 
 
-def on(topic_filter: str) -> Callable[[_Function], _Function]:
+def on(topic_filter: str, *, prepare: Callable[[Store], Any] | None = None) -> Callable[[_Function], _Function]:
     """Register a function for the messages of a topic filter; one under `$local/` hears what other services did."""
 
     def register(function: _Function) -> _Function:
         LISTENERS.append((topic_filter, function))
+        if prepare is not None:
+            PREPARED[function] = prepare
         return function
 
     return register

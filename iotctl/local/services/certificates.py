@@ -25,13 +25,15 @@ CREATE TABLE IF NOT EXISTS certificate (
 CREATE INDEX IF NOT EXISTS certificate_by_creation ON certificate (created, id)
 """
 
+PENDING: Final = "PENDING_ACTIVATION"
 _SETTABLE: Final = frozenset({"ACTIVE", "INACTIVE", "REVOKED"})
 _COGNITO: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_COMMON_NAME: Final = "AWS IoT Certificate"
+COMMON_NAME: Final = "AWS IoT Certificate"
 
 
-def _new_keys(store: Store) -> pki.Issued:
-    return authority(store.directory).issue(_COMMON_NAME, key_type="rsa-2048")
+def new_keys(store: Store) -> pki.Issued:
+    """An RSA key of 2048 bits and its certificate; it takes long, and touches no table."""
+    return authority(store.directory).issue(COMMON_NAME, key_type="rsa-2048")
 
 
 @operation("iot:RegisterCertificateWithoutCA")
@@ -45,19 +47,15 @@ def create_certificate_from_csr(
     store: Store, certificateSigningRequest: str, setAsActive: bool = False
 ) -> dict[str, Any]:
     """Issue a certificate for the key of a CSR; the same CSR again is another certificate."""
-    try:
-        issued = authority(store.directory).sign(certificateSigningRequest, common_name=_COMMON_NAME)
-    except errors.Usage as error:
-        raise invalid(f"CSR is not valid: {error.message}") from error
-    return _created(store, issued, active=setAsActive)
+    return _created(store, signed(store, certificateSigningRequest), active=setAsActive)
 
 
-@operation("iot:CreateKeysAndCertificate", prepare=_new_keys)
+@operation("iot:CreateKeysAndCertificate", prepare=new_keys)
 def create_keys_and_certificate(
     store: Store, setAsActive: bool = False, prepared: pki.Issued | None = None
 ) -> dict[str, Any]:
     """Make an RSA key of 2048 bits and its certificate; the private key is in this answer and nowhere else."""
-    issued = prepared or _new_keys(store)
+    issued = prepared or new_keys(store)
     public_key = pki.read(issued.certificate_pem).public_key_pem
     pair = {"PublicKey": public_key, "PrivateKey": issued.private_key_pem.decode()}
     return {**_created(store, issued, active=setAsActive), "keyPair": pair}
@@ -93,7 +91,7 @@ def update_certificate(store: Store, certificateId: str, newStatus: str) -> None
         store.now(),
         row["id"],
     )
-    _changed(store, row["id"], newStatus, row["pem"])
+    changed(store, row["id"], newStatus, row["pem"])
 
 
 @operation("iot:DeleteCertificate")
@@ -111,7 +109,7 @@ def delete_certificate(store: Store, certificateId: str, forceDelete: bool = Fal
         raise AwsError("DeleteConflictException", message)
     store.execute("DELETE FROM policy_attachment WHERE target = ?", arn)
     store.execute("DELETE FROM certificate WHERE id = ?", row["id"])
-    _changed(store, row["id"], "DELETED", row["pem"])
+    changed(store, row["id"], "DELETED", row["pem"])
 
 
 @operation("iot:ListCertificates")
@@ -160,8 +158,21 @@ def add(store: Store, certificate: pki.Certificate, status: str, *, mode: str, c
         now,
         now,
     )
-    _changed(store, identity, status, certificate.pem)
+    changed(store, identity, status, certificate.pem)
     return identity
+
+
+def signed(store: Store, csr: str) -> pki.Issued:
+    """A certificate for the key of a CSR, not registered yet.
+
+    Raises:
+        AwsError: InvalidRequestException.
+
+    """
+    try:
+        return authority(store.directory).sign(csr, common_name=COMMON_NAME)
+    except errors.Usage as error:
+        raise invalid(f"CSR is not valid: {error.message}") from error
 
 
 def arn_of(store: Store, certificate_id: str) -> str:
@@ -195,6 +206,16 @@ def of_pem(store: Store, pem: str) -> sqlite3.Row | None:
 def certificate_active(store: Store, certificate_id: str) -> bool:
     """Whether a certificate is registered here and ACTIVE."""
     return store.row("SELECT 1 FROM certificate WHERE id = ? AND status = 'ACTIVE'", certificate_id) is not None
+
+
+def pending(store: Store, issued: pki.Issued) -> str:
+    """Register a new certificate that waits for its registration to be activated; its id."""
+    return add(store, pki.read(issued.certificate_pem), PENDING, mode="DEFAULT")
+
+
+def changed(store: Store, identity: str, status: str, pem: str) -> None:
+    """Tell the platform of the status that a certificate has now; DELETED: it is gone."""
+    store.publish(f"$local/certificate/{identity}", {"status": status, "certificatePem": pem})
 
 
 def principal(store: Store, name: str) -> None:
@@ -254,7 +275,3 @@ def listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:
         "certificateMode": row["mode"],
         "creationDate": row["created"],
     }
-
-
-def _changed(store: Store, identity: str, status: str, pem: str) -> None:
-    store.publish(f"$local/certificate/{identity}", {"status": status, "certificatePem": pem})

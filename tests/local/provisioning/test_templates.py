@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.local.conftest import Name, refused, without_metadata
 from tests.semantics.test_provisioning import BULK, FLEET, JUST_IN_TIME
 
 if TYPE_CHECKING:
-    from iotctl.target import Platform
+    pass
 
 BODY = json.dumps(FLEET)
-
-
-@pytest.fixture
-def role(running: Platform) -> str:
-    """A role of the account."""
-    return f"arn:aws:iam::{running.account_id}:role/provisioning"
 
 
 def create(iot: Any, name: str, role: str, **more: Any) -> dict[str, Any]:

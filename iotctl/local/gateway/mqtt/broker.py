@@ -22,6 +22,7 @@ from iotctl.local.gateway.mqtt.session import Client, Principal, Session, Subscr
 from iotctl.local.gateway.mqtt.shared import SharedSubscriptions
 from iotctl.local.gateway.mqtt.store import Backlog, Message, Retained, SessionStore
 from iotctl.local.gateway.mqtt.trie import Trie
+from iotctl.semantics.topics import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -192,6 +193,14 @@ class Broker:
             return False
         session.deliver(Message(topic, payload, qos, properties=properties), qos, False, (), {})
         return True
+
+    def answer(self, client_id: str, topic: str, payload: bytes) -> bool:
+        """Publish to the subscriptions of one client and of nobody else; False: it has none that matches."""
+        session = self._sessions.get(client_id)
+        held = session.subscriptions.items() if session is not None else ()
+        targets = tuple(subscription for topic_filter, subscription in held if matches(topic_filter, topic))
+        self._fan_out(targets, Message(topic, payload, 1), None, {})
+        return bool(targets)
 
     def policies_changed(self, identity: str | None = None) -> None:
         """Forget the remembered answers of the authorizer on one principal; None: on every one.

@@ -2,6 +2,9 @@
 
     templates     provisioning templates and their versions
     registering   what a template wants is registered: RegisterThing, and the way of all the others
+    claims        provisioning claims of five minutes, and tokens that prove the ownership of a certificate for an hour
+    device        fleet provisioning over MQTT, in JSON and CBOR
+    due           what happens when a time has come
 
 Sources: AWS IoT developer guide, iot-provision and the pages below it; the service model's words.
 """
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iotctl.local.services.provisioning import registering, templates
+from iotctl.local.services.provisioning import claims, device, registering, templates
 
-SERVICES: Final = (registering, templates)
+SERVICES: Final = (claims, device, registering, templates)
 """The modules that register operations and listeners, or keep tables."""

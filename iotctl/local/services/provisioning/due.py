@@ -1,0 +1,21 @@
+"""What happens when a time has come: claims and tokens expire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotctl.local.services.provisioning import claims
+
+if TYPE_CHECKING:
+    from iotctl.local.store import Store
+
+
+def next_due(store: Store) -> float | None:
+    """When there is something to do, in seconds since 1970; None: there is nothing."""
+    return claims.next_due(store)
+
+
+def run_due(store: Store) -> None:
+    """Do what is due, as much of it as may hold up everything else."""
+    with store.transaction():
+        claims.expire(store)
