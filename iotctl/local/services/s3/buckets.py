@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "CREATE TABLE IF NOT EXISTS s3_bucket (name TEXT PRIMARY KEY, created REAL NOT NULL) WITHOUT ROWID"
 
+OF_SERVICES: Final = "aws-iot-reports"
+"""A bucket of AWS's own services: it can be read by presigned URLs; nobody has it, and no listing shows it."""
 _MOST: Final = 10_000
 
 
@@ -27,12 +29,20 @@ def check(store: Store, name: str) -> None:
         raise AwsError("NoSuchBucket", "The specified bucket does not exist", BucketName=name)
 
 
+def of_services(store: Store) -> None:
+    """Make the bucket of AWS's own services where it is not there."""
+    store.execute("INSERT OR IGNORE INTO s3_bucket VALUES (?, ?)", OF_SERVICES, store.now())
+
+
 @operation("s3:CreateBucket")
 def create_bucket(
     store: Store, *, Bucket: str, CreateBucketConfiguration: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Create a bucket of this region; in us-east-1 creating one's own again succeeds."""
     names.check_bucket(Bucket)
+    if Bucket == OF_SERVICES:
+        message = "The requested bucket name is not available. Select a different name and try again."
+        raise AwsError("BucketAlreadyExists", message, BucketName=Bucket)
     wanted = (CreateBucketConfiguration or {}).get("LocationConstraint")
     own = None if store.region == DEFAULT_REGION else store.region
     if wanted != own:
@@ -62,10 +72,11 @@ def list_buckets(
         raise AwsError("InvalidArgument", f"MaxBuckets must be an integer between 1 and {_MOST}, inclusive")
     start, end = Prefix or "", names.successor(Prefix or "") or "\U0010ffff"
     rows = store.rows(
-        "SELECT * FROM s3_bucket WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",
+        "SELECT * FROM s3_bucket WHERE name >= ? AND name < ? AND name > ? AND name <> ? ORDER BY name LIMIT ?",
         start,
         end,
         ContinuationToken,
+        OF_SERVICES,
         limit + 1,
     )
     shown = rows[:limit]
