@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotctl import files
 from iotctl.errors import Exit
-from iotctl.ota import report, subject, table
+from iotctl.ota import junit, subject, table
 from iotctl.ota.standing import State, standing
 from iotctl.result import Failure, Result
 
@@ -50,7 +50,7 @@ def write_junit(aws: Aws, path: str, found: Subject, failures: Failures, ended: 
 
     """
     listed = {phase.job.job_id: list(subject.executions(aws, phase.job.job_id)) for phase in found.phases}
-    content = report.junit(found.name, found.phases, listed, failures.known, ended)
+    content = junit.report(found.name, found.phases, listed, failures.known, ended)
     files.replace(Path(path), content.encode(errors="backslashreplace"), 0o644)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl.errors import Auth, NotFound, Usage
 from iotctl.ota import rollout
 from iotctl.ota.executions import JOB, Job, Phase
-from iotctl.ota.report import Ended
+from iotctl.ota.junit import Ended
 from iotctl.ota.rollout import CANARY, FLEET, RETRY, Labels
 from iotctl.ota.standing import ALL, Terms
 from iotctl.semantics.rollout import FAILURES

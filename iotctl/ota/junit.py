@@ -36,7 +36,7 @@ class Ended:
     seconds: float
 
 
-def junit(
+def report(
     name: str,
     phases: Sequence[Phase],
     executions: Mapping[str, Sequence[Ended]],
