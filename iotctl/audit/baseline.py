@@ -198,7 +198,7 @@ class _Reading:
             self._fault(where, f"it has just one of {', '.join(_SOURCES)}")
             return {}
         ((kind, value),) = source.items()
-        given = {"region": self._target.region, "account": self._target.account_id} if self._target else {}
+        given = _place(self._target) if self._target else {}
         if kind == "template":
             return self._try(where, lambda: templates.render_json("policies", str(value), **given))
         if kind == "file":
@@ -274,6 +274,11 @@ class _Reading:
 
     def _fault(self, where: str, what: str) -> None:
         self.faults.append(Usage(f"{self._path}: {where}: {text.sanitize(what)}", code="BadBaseline", on=where))
+
+
+def _place(target: Target) -> dict[str, str]:
+    """What a template of a policy is rendered with."""
+    return {"partition": target.partition, "region": target.region, "account": target.account_id}
 
 
 def _content(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from iotctl.audit.registry import Registry
 from iotctl.audit.roles import Roles
 from iotctl.audit.states import States
 from iotctl.semantics.checks.declared import ancestry
-from iotctl.semantics.checks.fleet import Certificate, Fleet, Thing
+from iotctl.semantics.checks.fleet import Certificate, Documents, Fleet, Thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from iotctl.scope import Scope
     from iotctl.semantics.checks import Check
     from iotctl.semantics.checks.declared import Baseline
-    from iotctl.semantics.checks.fleet import RevocationList
+    from iotctl.semantics.checks.fleet import Connectivity, RevocationList
 
 _HISTORY: Final = "it needs the broker's history, which Device Defender has"
 _BEYOND: Final = {"takeovers": _HISTORY, "sharings": _HISTORY}
@@ -141,20 +141,7 @@ class _Observer:
         return Fleet(
             now=started,
             account_id=reading.aws.target.account_id,
-            things=[
-                Thing(
-                    name=name,
-                    type_name=facts.get("thingTypeName") or "",
-                    attributes=facts.get("attributes", {}),
-                    groups=tuple(sorted(groups.get(name, ()))),
-                    certificates=tuple(sorted(of_thing.get(name, ()))),
-                    policies=_policies_of(name, of_thing, groups, parents, targets),
-                    shadows=documents.get(name, {}),
-                    connectivity=connectivity.get(name),
-                    components=components.get(name, {}),
-                )
-                for name, facts in sorted(things.items())
-            ],
+            things=_Things(things, groups, parents, of_thing, targets, documents, connectivity, components),
             certificates=[
                 _certificate(one, tuple(sorted(owners.get(one["certificateId"], ()))), pems) for one in certificates
             ],
@@ -187,6 +174,41 @@ class _Observer:
         return {name: things[name] for name in chosen}
 
 
+@dataclass(frozen=True, slots=True)
+class _Things:
+    """The things, each put together when it is its turn: a large fleet is never there twice."""
+
+    facts: Mapping[str, dict[str, Any]]
+    groups: Mapping[str, set[str]]
+    parents: Mapping[str, str]
+    certificates: Mapping[str, list[str]]
+    targets: Mapping[str, list[str]]
+    documents: Mapping[str, Mapping[str, str]]
+    connectivity: Mapping[str, Connectivity]
+    components: Mapping[str, Mapping[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __iter__(self) -> Iterator[Thing]:
+        for name, facts in sorted(self.facts.items()):
+            groups, certificates = self.groups.get(name, ()), self.certificates.get(name, ())
+            inside = {outer for group in groups for outer in ancestry(group, self.parents)}
+            yield Thing(
+                name=name,
+                type_name=facts.get("thingTypeName") or "",
+                attributes=facts.get("attributes", {}),
+                groups=tuple(sorted(groups)),
+                certificates=tuple(sorted(certificates)),
+                policies=tuple(
+                    sorted({policy for holder in (*certificates, *inside) for policy in self.targets.get(holder, ())})
+                ),
+                shadows=Documents(self.documents.get(name, {})),
+                connectivity=self.connectivity.get(name),
+                components=self.components.get(name, {}),
+            )
+
+
 def _certificate(
     listed: Mapping[str, Any], things: tuple[str, ...], pems: Mapping[str, pki.Certificate]
 ) -> Certificate:
@@ -201,17 +223,4 @@ def _certificate(
         modulus=says.modulus,
         issuer=says.issuer,
         serial=says.serial,
-    )
-
-
-def _policies_of(
-    name: str,
-    certificates: Mapping[str, list[str]],
-    groups: Mapping[str, set[str]],
-    parents: Mapping[str, str],
-    targets: Mapping[str, list[str]],
-) -> tuple[str, ...]:
-    inside = {outer for group in groups.get(name, ()) for outer in ancestry(group, parents)}
-    return tuple(
-        sorted({policy for target in (*certificates.get(name, ()), *inside) for policy in targets.get(target, ())})
     )

@@ -23,6 +23,9 @@ _WORTH_TELLING: Final = 10.0
 """Seconds that an operation must at least take for it to be told before it begins."""
 
 
+_BATCH: Final = 5000
+
+
 @dataclass
 class Reading:
     """Reads an account, and remembers what it could not read.
@@ -93,9 +96,12 @@ class Reading:
 
         """
         kind = " ".join([op, *(str(value) for value in params.values())])
-        known = self.kept.known(kind, values)
-        missing = [value for value in values if value not in known]
-        yield from known.items()
+        missing: list[str] = []
+        for start in range(0, len(values), _BATCH):
+            batch = values[start : start + _BATCH]
+            known = self.kept.known(kind, batch)
+            missing += [value for value in batch if value not in known]
+            yield from known.items()
         self._announce(op, len(missing))
         rows = ({"thingName": value, "line": number} for number, value in enumerate(missing, 1))
         step = Step(op, {parameter: Ref("row.thingName"), **params})

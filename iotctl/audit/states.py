@@ -64,19 +64,19 @@ class States:
             named.add(MODELS)
         return sorted({"", *named})
 
-    def documents(self, things: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The shadows of each thing, by their names; the classic one is the empty name."""
-        found: dict[str, dict[str, Any]] = {}
+    def documents(self, things: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """The shadows of each thing, by their names, as JSON texts; the classic one is the empty name."""
+        found: dict[str, dict[str, str]] = {}
         for shadow_name in self._names():
             indexed = self._entries if self._held.has(shadow_name) else {}
             for name in indexed.keys() & things.keys():
                 if document := shadows.document(indexed[name], shadow_name):
-                    found.setdefault(name, {})[shadow_name] = document
+                    found.setdefault(name, {})[shadow_name] = json.dumps(document)
             missing = [name for name in things if name not in indexed]
             more = {"shadowName": shadow_name} if shadow_name else {}
             op = "iot-data:GetThingShadow"
-            for name, document in self.reading.each("shadows", op, "thingName", missing, _payload, **more):
-                found.setdefault(name, {})[shadow_name] = document
+            for name, written in self.reading.each("shadows", op, "thingName", missing, _payload, **more):
+                found.setdefault(name, {})[shadow_name] = written
         return found
 
     def connectivity(self, things: Mapping[str, Any]) -> dict[str, Connectivity]:
@@ -107,8 +107,8 @@ class States:
         }
 
 
-def _payload(answer: dict[str, Any]) -> Any:  # noqa: ANN401  a shadow document
-    return json.loads(answer["payload"])
+def _payload(answer: dict[str, Any]) -> str:
+    return bytes(answer["payload"]).decode()
 
 
 def _connection(answer: dict[str, Any]) -> dict[str, Any]:

@@ -91,15 +91,16 @@ def differences(left: JsonObject, right: JsonObject, path: tuple[str, ...] = ())
             yield Difference((*path, key), one, other)
 
 
-def same(one: object, other: object) -> bool:
+def same(one: Any, other: Any) -> bool:  # noqa: ANN401  JSON is any value
     """Whether two values have the same JSON text, whatever the order of their keys."""
-    if type(one) is not type(other):
+    kind = type(one)
+    if kind is not type(other):
         return False
-    if isinstance(one, dict) and isinstance(other, dict):
+    if kind is dict:
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
+    if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
-    return repr(one) == repr(other) if isinstance(one, float) else one == other
+    return repr(one) == repr(other) if kind is float else bool(one == other)
 
 
 def pointer(path: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from iotctl.audit import baseline, capture
 from iotctl.errors import BadInput, Usage
 from iotctl.semantics.checks import judge, load
 from iotctl.semantics.checks.fleet import Certificate, Fleet, Policy, Thing
+from iotctl.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +127,15 @@ def test_all_faults_at_once_and_no_toml(tmp_path: Path) -> None:
         read(tmp_path, "version = 1\n= 3")
     with pytest.raises(Usage, match="cannot be read"):
         baseline.read(tmp_path / "nowhere.toml", None)
+
+
+def test_a_policy_of_a_template(tmp_path: Path) -> None:
+    """Rendered for the account and region that are audited."""
+    path = tmp_path / "baseline.toml"
+    path.write_text('version = 1\npolicy.thing.template = "thing"')
+    found = baseline.read(path, Target("aws", "123456789012", "cn-north-1", "aws-cn")).baseline.policies["thing"]
+
+    assert "arn:aws-cn:iot:cn-north-1:123456789012:client/${iot:Connection.Thing.ThingName}" in str(found)
 
 
 def test_a_captured_fleet_has_no_drift(tmp_path: Path) -> None:

@@ -273,15 +273,14 @@ def judge(fleet: Fleet, rules: Rules, checks: Iterable[Check]) -> tuple[list[Fin
     checked: dict[str, int] = {}
     found = dict.fromkeys((one.name for one in running), 0)
     for attribute in dict.fromkeys(one.of for one in running):
-        functions = [one for one in running if one.of == attribute]
-        checked[attribute] = 0
-        for element in _elements(fleet, attribute):
-            checked[attribute] += 1
-            for one in functions:
-                flaws = [Finding(one, flaw) for flaw in one.function(element, fleet, rules)]
-                if flaws:
-                    findings += flaws
+        functions = [(one, one.function) for one in running if one.of == attribute]
+        number = 0
+        for number, element in enumerate(_elements(fleet, attribute), 1):  # noqa: B007  the last one is used
+            for one, function in functions:
+                if flaws := [*function(element, fleet, rules)]:
+                    findings += [Finding(one, flaw) for flaw in flaws]
                     found[one.name] += 1
+        checked[attribute] = number
     for one in running:
         state = State.FINDING if found[one.name] else State.PASS
         ended[one.name] = Verdict(one, state, "", checked[one.of], found[one.name])

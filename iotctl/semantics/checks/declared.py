@@ -51,8 +51,12 @@ class Want:
         """Whether a value is as wanted; ABSENT is one that is not there."""
         if self.absent or value is ABSENT:
             return self.absent and value is ABSENT
-        if self.values and not any(same(wanted, value) for wanted in self.values):
-            return False
+        for wanted in self.values:
+            if same(wanted, value):
+                break
+        else:
+            if self.values:
+                return False
         if self.pattern is not None and not (isinstance(value, str) and self.pattern.fullmatch(value)):
             return False
         if self.least is None and self.most is None:
@@ -133,6 +137,7 @@ class Baseline:
     memberships: tuple[Membership, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     _known: dict[tuple[str, ...], Wants] = field(default_factory=dict, compare=False)
+    _inside: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict, compare=False)
 
     def wants(self, thing: Thing, parents: Mapping[str, str]) -> Wants:
         """What a thing must be, by the first word of the keys; things of the same groups share one answer."""
@@ -142,6 +147,13 @@ class Baseline:
         known = self._known.get(thing.groups)
         if known is None:
             known = self._known[thing.groups] = self._combined(thing.groups, parents, {})
+        return known
+
+    def inside(self, groups: tuple[str, ...], parents: Mapping[str, str]) -> frozenset[str]:
+        """The groups that a thing of these groups is in, and those above them."""
+        known = self._inside.get(groups)
+        if known is None:
+            known = self._inside[groups] = frozenset(outer for group in groups for outer in ancestry(group, parents))
         return known
 
     def keys(self, kind: str) -> frozenset[Key]:

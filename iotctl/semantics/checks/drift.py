@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.semantics.checks import Flaw, Rules, Severity, check
-from iotctl.semantics.checks.declared import FIRMWARE, MODELS, Key, Want, ancestry
+from iotctl.semantics.checks.declared import FIRMWARE, MODELS, Key, Want
 from iotctl.semantics.checks.policies import new_version
 from iotctl.semantics.state import ABSENT
 
@@ -55,7 +55,7 @@ def thing_type_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[
 @check("GROUP_MEMBERSHIP_OFF_BASELINE_CHECK", severity=Severity.MEDIUM, of="things", needs=_DECLARED, ours=True)
 def group_membership_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A thing is not in a group that it belongs in, or in one that it does not: it gets what others should."""
-    inside = {outer for group in one.groups for outer in ancestry(group, fleet.parents)}
+    inside = rules.baseline.inside(one.groups, fleet.parents) if rules.baseline else frozenset()
     for key, want in _wants(one, fleet, rules, "group"):
         if not want.holds(True if key[1] in inside else ABSENT):
             yield _of_membership(one, key[1], belongs=not want.absent)

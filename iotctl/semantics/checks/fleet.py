@@ -6,11 +6,12 @@ collections are iterated once for all checks together, and may stream.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 
@@ -137,6 +138,34 @@ class Connectivity:
 
     connected: bool
     since: datetime | None = None
+
+
+class Documents(Mapping[str, Mapping[str, Any]]):
+    """A thing's shadows by name, kept as the JSON texts that they are; each is read when it is first asked for.
+
+    A fleet of texts takes a tenth of the memory that it takes read.
+    """
+
+    __slots__ = ("_read", "_texts")
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._read: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        """The document of one shadow."""
+        found = self._read.get(name)
+        if found is None:
+            found = self._read[name] = json.loads(self._texts[name])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        """How many shadows there are."""
+        return len(self._texts)
 
 
 @dataclass(frozen=True, slots=True)

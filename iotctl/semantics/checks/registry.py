@@ -36,6 +36,8 @@ def stuck_desired_state(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw
     for name, document in sorted(one.shadows.items()):
         state = document.get("state") or {}
         behind = delta(state.get("desired") or {}, state.get("reported") or {})
+        if not behind:
+            continue
         times = (document.get("metadata") or {}).get("desired") or {}
         for path, value in _leaves(behind):
             at = _timestamp(times, path)
@@ -56,12 +58,12 @@ def stuck_desired_state(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw
 @check("SILENT_DEVICE_CHECK", severity=Severity.MEDIUM, of="things", needs=("connectivity",), ours=True)
 def silent_device(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A device has neither connected nor reported anything for long."""
+    if one.connectivity and one.connectivity.connected:
+        return
     limit = fleet.now - timedelta(seconds=rules.silent_seconds)
     seen = [at for document in one.shadows.values() if (at := _last_report(document))]
-    if one.connectivity:
-        if one.connectivity.connected:
-            return
-        seen += [one.connectivity.since] if one.connectivity.since else []
+    if one.connectivity and one.connectivity.since:
+        seen.append(one.connectivity.since)
     last = max(seen, default=None)
     if last is not None and last <= limit:
         yield _flaw(
