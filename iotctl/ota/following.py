@@ -70,6 +70,7 @@ class Following:
         self._started = clock.monotonic()
         self._rhythm = Rhythm(self._started)
         self._verdict: Verdict | None = None
+        self._ended = False
         self._shown: dict[str, dict[str, Any]] = {}
 
     def rows(self) -> Generator[Sequence[dict[str, Any] | Remark], None, Result]:
@@ -85,18 +86,21 @@ class Following:
             with contextlib.ExitStack() as stack:
                 inbox, remarks = self._listen(stack)
                 yield remarks
-                self._failures.look(self._subject.phases, AT_A_TIME)
+                self._measure()
+                self._ask_why(AT_A_TIME)
                 while True:
                     self._verdict = self._judged(last=False)
                     yield self._news()
                     if self._verdict.state is not State.RUNNING:
                         break
                     if until is not None and clock.monotonic() >= until:
+                        yield self._look()
                         self._verdict = self._judged(last=True)
                         break
                     yield from self._pause(inbox, until)
                     yield self._look()
-            self._failures.look(self._subject.phases)
+            self._ended = True
+            self._ask_why()
             yield self._news()
         except KeyboardInterrupt:
             interrupted = True
@@ -106,11 +110,11 @@ class Following:
         return ending.result(self._subject, self._failures, ended, interrupted=interrupted)
 
     def view(self, columns: int, lines: int) -> list[str]:
-        """The phases and the failures as they are now."""
+        """The phases and the failures as they are now; at the end the failures are told below."""
         rows = [table.row(phase, self._speeds.get(phase.job.job_id)) for phase in self._subject.phases]
         title = f"{self._subject.name}   {table.duration(clock.monotonic() - self._started)}"
-        ended = self._verdict if self._verdict and self._verdict.state is not State.RUNNING else None
-        return table.view(title, rows, self._failures.groups(self._subject), ended, columns, lines)
+        groups = [] if self._ended else self._failures.groups(self._subject)
+        return table.view(title, rows, groups, columns, lines)
 
     def _judged(self, *, last: bool) -> Verdict:
         terms = self._subject.terms(self._wanted.share, self._wanted.deadline)
@@ -167,10 +171,8 @@ class Following:
             if self._rhythm.failed(clock.monotonic()) >= _TRIES:
                 raise
             return [Remark("unreachable", f"{error.message}; trying again", {"code": error.code})]
-        now = clock.monotonic()
-        self._rhythm.looked(now, changed=self._subject.phases != before)
-        for phase in self._subject.phases:
-            self._speeds.setdefault(phase.job.job_id, Speed()).feed(now, phase.job)
+        self._measure()
+        self._rhythm.looked(clock.monotonic(), changed=self._subject.phases != before)
         known = {phase.name for phase in before}
         return [
             Remark(
@@ -181,6 +183,15 @@ class Following:
             for phase in self._subject.phases
             if phase.name not in known
         ]
+
+    def _ask_why(self, most: int | None = None) -> None:
+        """What is not answered is told as not read; the verdict needs none of it."""
+        with contextlib.suppress(Temporary):
+            self._failures.look(self._subject.phases, most)
+
+    def _measure(self) -> None:
+        for phase in self._subject.phases:
+            self._speeds.setdefault(phase.job.job_id, Speed()).feed(clock.monotonic(), phase.job)
 
     def _news(self) -> list[dict[str, Any] | Remark]:
         """A row for each phase that has changed."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from iotctl.ota.executions import Job, Phase
     from iotctl.ota.progress import Speed
     from iotctl.ota.reasons import Group
-    from iotctl.ota.standing import Verdict
 
 COLUMNS: Final = (
     Column("jobId", "JOB"),
@@ -67,14 +66,9 @@ def pace(job: Job, speed: Speed | None) -> dict[str, Any]:
 
 
 def view(
-    title: str,
-    rows: Sequence[Mapping[str, Any]],
-    failures: Sequence[Group],
-    verdict: Verdict | None,
-    columns: int,
-    lines: int,
+    title: str, rows: Sequence[Mapping[str, Any]], failures: Sequence[Group], columns: int, lines: int
 ) -> list[str]:
-    """The phases, a bar over the last of them, why things failed, and what it comes to."""
+    """The phases, a bar over the last of them, and why things failed."""
     shown = ("phase", *(column.key for column in COLUMNS if column.key not in {"jobId", "phase"}))
     titles = {column.key: column.title for column in COLUMNS}
     table = [[titles[key] for key in shown], *([_cell(key, each[key]) for key in shown] for each in rows)]
@@ -84,12 +78,11 @@ def view(
         first, *rest = zip(cells, widths, strict=True)
         drawn.append("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]))
     drawn += [bar(rows[-1], min(_BAR, columns - 8)), ""] if rows else []
-    ending = [f"{verdict.state}: {verdict.reason}"] if verdict else []
-    room = max(0, min(_MOST_GROUPS, lines - len(drawn) - len(ending) - 1))
+    room = max(0, min(_MOST_GROUPS, lines - len(drawn) - 1))
     drawn += [f"  {group}" for group in failures[:room]]
     if len(failures) > room:
         drawn.append(f"  … and {text.count(len(failures) - room, 'more reason')}")
-    return [line[:columns] for line in [*drawn, *ending]]
+    return [line[:columns] for line in drawn]
 
 
 def bar(row: Mapping[str, Any], width: int) -> str:

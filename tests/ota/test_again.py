@@ -19,14 +19,16 @@ from iotctl.ota.subject import Subject
 from iotctl.pki.signing import SigningKey
 from iotctl.plan import resolve
 from iotctl.target import Target
+from tests.ota import watched as world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iotctl.plan import Plan
     from tests.conftest import Ran
-    from tests.ota.conftest import Fleet
+    from tests.ota.watched import Watched
 
+watched = world.watched
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TARGET = Target("aws", "123456789012", "eu-west-1")
 DESCRIBED = {
@@ -177,12 +179,12 @@ def test_a_thing_that_is_tried_again_is_in_one_group() -> None:
     assert {"j": {"a", "b"}, "j-retry": {"b"}, "j-retry-2": set()} == Subject("j", phases, described).again
 
 
-def test_a_retry_on_the_platform(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_a_retry_on_the_platform(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """Only what failed gets it again; twice is once; the verdict is on both jobs; what was canceled is still failed."""
-    things = fleet.things(4)
-    job = fleet.job("j", things)
-    fleet.report(job, things[:2])
-    fleet.report(job, things[2:], "FAILED", reason="DISK")
+    things = watched.things(4)
+    job = watched.job("j", things)
+    watched.report(job, things[:2])
+    watched.report(job, things[2:], "FAILED", reason="DISK")
     assert 10 == iotctl("ota", "watch", job).code
     dry = iotctl("ota", "retry", job, "--dry-run")
     assert (0, "iot:CreateJob\t1\n") == (dry.code, dry.stdout)
@@ -192,18 +194,18 @@ def test_a_retry_on_the_platform(fleet: Fleet, iotctl: Callable[..., Ran]) -> No
     assert (0, "") == (again_.code, again_.stdout)
     assert 0 == iotctl("ota", "cancel", f"{job}-retry", "--yes").code
     assert f"{job}-retry-2\tdone\t2\n" == iotctl("ota", "retry", job, "--yes").stdout
-    fleet.report(f"{job}-retry-2", things[2:])
+    watched.report(f"{job}-retry-2", things[2:])
 
     watched = iotctl("ota", "watch", job, "-o", "json")
     data = json.loads(watched.stdout.splitlines()[-1])["data"]
     assert (0, 4, 0, []) == (watched.code, data["succeeded"], data["failed"], data["failures"])
 
 
-def test_a_retry_that_somebody_else_made(fleet: Fleet, iotctl: Callable[..., Ran], monkeypatch: Any) -> None:
+def test_a_retry_that_somebody_else_made(watched: Watched, iotctl: Callable[..., Ran], monkeypatch: Any) -> None:
     """The same things: it is done. Others: a conflict, and nothing is made."""
-    things = fleet.things(3)
-    job = fleet.job("j", things)
-    fleet.report(job, things, "FAILED")
+    things = watched.things(3)
+    job = watched.job("j", things)
+    watched.report(job, things, "FAILED")
     blind = subject.find
     unaware = lambda aws, typed: replace(found := blind(aws, typed), phases=found.phases[:1])  # noqa: E731
     assert 0 == iotctl("ota", "retry", job, "--yes").code
@@ -214,33 +216,35 @@ def test_a_retry_that_somebody_else_made(fleet: Fleet, iotctl: Callable[..., Ran
     assert 6 == iotctl("ota", "retry", job, "--yes").code
 
 
-def test_a_cancel_on_the_platform(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_a_cancel_on_the_platform(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """What has not begun is canceled, what is at it goes on; with force it does not; then nothing is open."""
-    things = fleet.things(3)
-    job = fleet.job("j", things)
-    fleet.report(job, things[:1], "IN_PROGRESS")
+    things = watched.things(3)
+    job = watched.job("j", things)
+    watched.report(job, things[:1], "IN_PROGRESS")
     ran = iotctl("ota", "cancel", job, "--comment", "wrong build", "--yes", "--dry-run")
     assert (0, True) == (ran.code, "1 thing at it go on" in ran.stderr)
-    assert "IN_PROGRESS" == fleet.iot.describe_job(jobId=job)["job"]["status"]
+    assert "IN_PROGRESS" == watched.iot.describe_job(jobId=job)["job"]["status"]
 
     def counts(*words: str) -> tuple[int, int]:
         assert 0 == iotctl("ota", "cancel", job, *words, "--yes").code
-        details = fleet.iot.describe_job(jobId=job)["job"]["jobProcessDetails"]
+        details = watched.iot.describe_job(jobId=job)["job"]["jobProcessDetails"]
         return details["numberOfInProgressThings"], details["numberOfCanceledThings"]
 
     assert (1, 2) == counts("--comment", "wrong build")
-    assert "wrong build" == fleet.iot.describe_job(jobId=job)["job"]["comment"]
+    assert "wrong build" == watched.iot.describe_job(jobId=job)["job"]["comment"]
     assert (0, 3) == counts("--force")
     assert "is open" in iotctl("ota", "cancel", job, "--force", "--yes").stderr
     assert 10 == iotctl("ota", "watch", job).code
 
 
-def test_a_job_and_a_device_are_shown(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_a_job_and_a_device_are_shown(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """Configuration, document, reasons; one device of it, and one device of every job."""
-    things = fleet.things(2)
+    things = watched.things(2)
     abort = DESCRIBED["abortConfig"]
-    job = fleet.job("j", things, document='{"operation":"x","url":"https://h/?X-Amz-Signature=abc"}', abortConfig=abort)
-    fleet.report(job, things[:1], "FAILED", reason="DISK")
+    job = watched.job(
+        "j", things, document='{"operation":"x","url":"https://h/?X-Amz-Signature=abc"}', abortConfig=abort
+    )
+    watched.report(job, things[:1], "FAILED", reason="DISK")
     shown = iotctl("ota", "show", job, "-o", "json")
     data = shown.envelope["data"]
 
@@ -256,7 +260,7 @@ def test_a_job_and_a_device_are_shown(fleet: Fleet, iotctl: Callable[..., Ran]) 
         (each["jobId"], each["status"], each["statusDetails"]) for each in device
     ]
     assert iotctl("ota", "show", "--thing", things[1]).stdout.startswith(f"{job}\tQUEUED\t")
-    other = fleet.things(1)[0]
+    other = watched.things(1)[0]
     assert (8, 8, 2) == (
         iotctl("ota", "show", job, "--thing", other).code,
         iotctl("ota", "show", job, "--thing", "nobody").code,

@@ -13,15 +13,16 @@ import pytest
 from iotctl.ota import following
 from iotctl.ota.rollout import CANARY, FLEET, Goal, Labels, job_id, rollout_id
 from tests.local.clients import until
+from tests.ota import watched as world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Ran
-    from tests.ota.conftest import Fleet
+    from tests.ota.watched import Watched
 
-Lines = "Callable[[str], list[dict[str, Any]]]"
+lines, watched = world.lines, world.watched
 ABORT = {
     "criteriaList": [
         {"failureType": "ALL", "action": "CANCEL", "thresholdPercentage": 20.0, "minNumberOfExecutedThings": 5}
@@ -29,22 +30,22 @@ ABORT = {
 }
 
 
-def test_a_job_that_is_done(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_a_job_that_is_done(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """One row in a pipe, the verdict on stderr, 0."""
-    names = fleet.things(3)
-    job = fleet.job("j", names)
-    fleet.report(job, names)
+    names = watched.things(3)
+    job = watched.job("j", names)
+    watched.report(job, names)
     ran = iotctl("ota", "watch", job)
 
     assert (0, [job, "job", "COMPLETED", "3", "3"]) == (ran.code, ran.stdout.split("\t")[:5])
     assert "passed: 3 of 3 things succeeded (100 %)" in ran.stderr
 
 
-def test_things_that_never_come(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_things_that_never_come(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """With a share to pass they are no failure; without one it is still running; at the deadline it has failed."""
-    names = fleet.things(10)
-    job = fleet.job("j", names)
-    fleet.report(job, names[:9])
+    names = watched.things(10)
+    job = watched.job("j", names)
+    watched.report(job, names[:9])
 
     assert [0, 13, 10] == [
         iotctl("ota", "watch", job, *words).code
@@ -55,12 +56,12 @@ def test_things_that_never_come(fleet: Fleet, iotctl: Callable[..., Ran]) -> Non
     assert f"iotctl ota watch {job}" in ran.stderr
 
 
-def test_its_own_criteria_stop_it(fleet: Fleet, iotctl: Callable[..., Ran], lines: Any) -> None:
+def test_its_own_criteria_stop_it(watched: Watched, iotctl: Callable[..., Ran], lines: Any) -> None:
     """10, with the reasons by how many things had them; those that it never came to are told apart."""
-    names = fleet.things(10)
-    job = fleet.job("j", names, abortConfig=ABORT)
-    fleet.report(job, names[:3])
-    fleet.report(job, names[3:5], "FAILED", reason="DISK", detail="full")
+    names = watched.things(10)
+    job = watched.job("j", names, abortConfig=ABORT)
+    watched.report(job, names[:3])
+    watched.report(job, names[3:5], "FAILED", reason="DISK", detail="full")
     ran = iotctl("ota", "watch", job, "-o", "json")
     ending = lines(ran.stdout)[-1]
 
@@ -74,12 +75,12 @@ def test_its_own_criteria_stop_it(fleet: Fleet, iotctl: Callable[..., Ran], line
 
 
 @pytest.fixture
-def events(fleet: Fleet) -> Iterator[None]:
+def events(watched: Watched) -> Iterator[None]:
     """Job events are switched on for the account."""
     kinds = ("JOB", "JOB_EXECUTION")
-    fleet.iot.update_event_configurations(eventConfigurations={kind: {"Enabled": True} for kind in kinds})
+    watched.iot.update_event_configurations(eventConfigurations={kind: {"Enabled": True} for kind in kinds})
     yield
-    fleet.iot.update_event_configurations(eventConfigurations={kind: {"Enabled": False} for kind in kinds})
+    watched.iot.update_event_configurations(eventConfigurations={kind: {"Enabled": False} for kind in kinds})
 
 
 class Watching:
@@ -97,7 +98,7 @@ class Watching:
 
 
 def test_events_say_when_and_why(
-    fleet: Fleet, events: None, iotctl: Callable[..., Ran], lines: Any, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, events: None, iotctl: Callable[..., Ran], lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a look every quarter of a minute only, each change is seen at once; no reason is asked for."""
     monkeypatch.setattr(following.Rhythm, "is_due", lambda self, _: self._hurried)
@@ -109,26 +110,26 @@ def test_events_say_when_and_why(
         subscribed.set()
 
     monkeypatch.setattr(following.mqtt.Connection, "subscribe", subscribing)
-    names = fleet.things(4)
-    job = fleet.job("j", names)
+    names = watched.things(4)
+    job = watched.job("j", names)
     watching = Watching(iotctl, job, "-o", "json", "--reasons", "0", "--pass", "50%")
     assert subscribed.wait(10)
-    fleet.report(job, names[:2], "IN_PROGRESS")
-    fleet.report(job, names[:2], "FAILED", reason="DISK")
-    fleet.report(job, names[2:])
+    watched.report(job, names[:2], "IN_PROGRESS")
+    watched.report(job, names[:2], "FAILED", reason="DISK")
+    watched.report(job, names[2:])
     ran = watching.end()
 
     assert (0, "DISK") == (ran.code, lines(ran.stdout)[-1]["data"]["failures"][0]["reason"])
 
 
-def test_changes_are_rows(fleet: Fleet, iotctl: Callable[..., Ran], lines: Any) -> None:
+def test_changes_are_rows(watched: Watched, iotctl: Callable[..., Ran], lines: Any) -> None:
     """Without events too: one row for each change that was seen, none where nothing changed, the last as it ended."""
-    names = fleet.things(4)
-    job = fleet.job("j", names)
+    names = watched.things(4)
+    job = watched.job("j", names)
     watching = Watching(iotctl, job, "-o", "json")
-    fleet.report(job, names[:2], "IN_PROGRESS")
-    until(lambda: fleet.iot.describe_job(jobId=job)["job"]["jobProcessDetails"]["numberOfQueuedThings"] != 4, 5)
-    fleet.report(job, names)
+    watched.report(job, names[:2], "IN_PROGRESS")
+    until(lambda: watched.iot.describe_job(jobId=job)["job"]["jobProcessDetails"]["numberOfQueuedThings"] != 4, 5)
+    watched.report(job, names)
     ran = watching.end()
     *rows, ending = lines(ran.stdout)
 
@@ -139,31 +140,31 @@ def test_changes_are_rows(fleet: Fleet, iotctl: Callable[..., Ran], lines: Any) 
     assert {"state": "passed", "reason": "4 of 4 things succeeded (100 %)"} == ending["data"]["verdict"]
 
 
-def test_things_of_a_group_that_wait_to_be_notified_are_counted(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_things_of_a_group_that_wait_to_be_notified_are_counted(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """Two a minute of five: no share is reached by those that came first."""
-    names, group = fleet.things(5), f"{fleet.prefix}-g"
-    arn = fleet.iot.create_thing_group(thingGroupName=group)["thingGroupArn"]
+    names, group = watched.things(5), f"{watched.prefix}-g"
+    arn = watched.iot.create_thing_group(thingGroupName=group)["thingGroupArn"]
     for name in names:
-        fleet.iot.add_thing_to_thing_group(thingGroupName=group, thingName=name)
-    job = f"{fleet.prefix}-j"
-    fleet.iot.create_job(jobId=job, targets=[arn], document="{}", jobExecutionsRolloutConfig={"maximumPerMinute": 2})
-    notified = fleet.iot.list_job_executions_for_job(jobId=job)["executionSummaries"]
-    fleet.report(job, [one["thingArn"].rpartition("/")[2] for one in notified])
+        watched.iot.add_thing_to_thing_group(thingGroupName=group, thingName=name)
+    job = f"{watched.prefix}-j"
+    watched.iot.create_job(jobId=job, targets=[arn], document="{}", jobExecutionsRolloutConfig={"maximumPerMinute": 2})
+    notified = watched.iot.list_job_executions_for_job(jobId=job)["executionSummaries"]
+    watched.report(job, [one["thingArn"].rpartition("/")[2] for one in notified])
     ran = iotctl("ota", "watch", job, "--timeout", "0.1s")
 
     assert (13, ["5", "2"], "3") == (ran.code, ran.stdout.split("\t")[3:5], ran.stdout.split("\t")[10])
 
 
-def rolled_out(fleet: Fleet, names: list[str], canary: int, **goal: Any) -> tuple[str, Callable[[str], str]]:
+def rolled_out(watched: Watched, names: list[str], canary: int, **goal: Any) -> tuple[str, Callable[[str], str]]:
     """A rollout as `ota create` and `ota step` leave it: its id, and what makes a phase's job."""
-    rollout = rollout_id("fw", "1.0", {"test": fleet.prefix})
+    rollout = rollout_id("fw", "1.0", {"test": watched.prefix})
     labels = Labels(rollout, CANARY, "fw", "1.0", canary, Goal(**goal), "s3://b/k.json", "0" * 64)
 
     def make(phase: str) -> str:
         things = names[:canary] if phase == CANARY else names
         tags = replace(labels, phase=phase, things=len(things)).tags()
-        fleet.iot.create_job(
-            jobId=job_id(rollout, phase), targets=fleet.arns(things), document='{"operation":"x"}', tags=tags
+        watched.iot.create_job(
+            jobId=job_id(rollout, phase), targets=watched.arns(things), document='{"operation":"x"}', tags=tags
         )
         return job_id(rollout, phase)
 
@@ -171,17 +172,17 @@ def rolled_out(fleet: Fleet, names: list[str], canary: int, **goal: Any) -> tupl
 
 
 def test_a_rollout_is_followed_from_its_canary_into_the_fleet(
-    fleet: Fleet, iotctl: Callable[..., Ran], lines: Any
+    watched: Watched, iotctl: Callable[..., Ran], lines: Any
 ) -> None:
     """A canary that is done is no verdict; the fleet's job is found when it comes; its tags say what passes."""
-    names = fleet.things(10)
-    rollout, make = rolled_out(fleet, names, 2, passing=Decimal(90))
+    names = watched.things(10)
+    rollout, make = rolled_out(watched, names, 2, passing=Decimal(90))
     canary = make(CANARY)
-    fleet.report(canary, names[:2])
+    watched.report(canary, names[:2])
     alone = iotctl("ota", "watch", rollout, "--timeout", "0.1s")
     assert (13, True) == (alone.code, "canary done, the next phase is to come" in alone.stderr)
     watching = Watching(iotctl, canary, "-o", "json")
-    fleet.report(make(FLEET), names[:9])
+    watched.report(make(FLEET), names[:9])
     ran = watching.end()
     *rows, ending = lines(ran.stdout)
 
@@ -192,26 +193,26 @@ def test_a_rollout_is_followed_from_its_canary_into_the_fleet(
     assert [CANARY, FLEET] == list(dict.fromkeys(row["phase"] for row in rows))
 
 
-def test_a_canary_that_fails_is_a_rollout_that_fails(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_a_canary_that_fails_is_a_rollout_that_fails(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """Nothing is waited for that will not come."""
-    names = fleet.things(4)
-    rollout, make = rolled_out(fleet, names, 2)
+    names = watched.things(4)
+    rollout, make = rolled_out(watched, names, 2)
     canary = make(CANARY)
-    fleet.report(canary, names[:1])
-    fleet.report(canary, names[1:2], "REJECTED")
+    watched.report(canary, names[:1])
+    watched.report(canary, names[1:2], "REJECTED")
 
     assert 10 == iotctl("ota", "watch", rollout).code
 
 
 @pytest.mark.parametrize(("share", "code", "outcome"), [("100%", 10, "failure"), ("50%", 0, "skipped")])
 def test_the_report_says_what_the_exit_code_says(
-    fleet: Fleet, iotctl: Callable[..., Ran], tmp_path: Path, share: str, code: int, outcome: str
+    watched: Watched, iotctl: Callable[..., Ran], tmp_path: Path, share: str, code: int, outcome: str
 ) -> None:
     """A case for each thing and one for the verdict; a failure that the share allows for fails no build."""
-    names = fleet.things(4)
-    job = fleet.job("j", names)
-    fleet.report(job, names[:2])
-    fleet.report(job, names[2:3], "FAILED", reason="DISK <&", detail="full")
+    names = watched.things(4)
+    job = watched.job("j", names)
+    watched.report(job, names[:2])
+    watched.report(job, names[2:3], "FAILED", reason="DISK <&", detail="full")
     path = tmp_path / "r.xml"
     ran = iotctl("ota", "watch", job, "--pass", share, "--report", f"junit={path}", "--timeout", "0.1s")
     root = ET.parse(path).getroot()
@@ -225,13 +226,13 @@ def test_the_report_says_what_the_exit_code_says(
     assert (code == 10) == any(int(suite.get("failures", 0)) for suite in root)
 
 
-def test_what_is_not_there(fleet: Fleet, iotctl: Callable[..., Ran]) -> None:
+def test_what_is_not_there(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """8, with where to look; 8 too for one that is deleted under the watcher's eyes."""
-    ran = iotctl("ota", "watch", f"{fleet.prefix}-none")
+    ran = iotctl("ota", "watch", f"{watched.prefix}-none")
     assert (8, True) == (ran.code, "iotctl ota list" in ran.stderr)
-    job = fleet.job("j", fleet.things(1))
+    job = watched.job("j", watched.things(1))
     watching = Watching(iotctl, job)
-    fleet.iot.delete_job(jobId=job, force=True)
+    watched.iot.delete_job(jobId=job, force=True)
     assert watching.end().code in {8, 10}
 
 

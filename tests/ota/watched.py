@@ -1,4 +1,4 @@
-"""Jobs on the session's platform, and devices that report what a test wants of them."""
+"""Jobs on the session's platform, and devices that report what a test of `watch`, `retry` or `cancel` wants of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Fleet:
+class Watched:
     """Things, and what operators and devices do."""
 
     prefix: str
@@ -53,11 +53,11 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+def watched(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """An operator and devices; whoever watches looks often."""
     monkeypatch.setattr(rhythm, "SOONEST", 0.05)
     assert platform.http_url
-    return Fleet(f"o{uuid.uuid4().hex[:8]}", boto3.client("iot"), boto3.client("iot-jobs-data"))
+    return Watched(f"o{uuid.uuid4().hex[:8]}", boto3.client("iot"), boto3.client("iot-jobs-data"))
 
 
 @pytest.fixture
