@@ -197,7 +197,7 @@ def core(
 
     seconds = text.seconds(for_)
     if bundles is None:
-        settings = provision.provision(ctx.obj.platform, ctx.obj.home, name, thing_group or ())
+        settings = provision.found_or_made(ctx.obj, name, thing_group or ())
     elif thing_group:
         raise Usage("--thing-group is for a core that is made here; one of --bundles is in its groups already")
     else:

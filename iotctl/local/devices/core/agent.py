@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -67,7 +66,8 @@ class Agent:
         self._core = health.Core(settings.thing_name, self._platform)
         self._state = State.load(settings.root)
         self._cloud = Cloud(settings, self._platform)
-        self._supervisor = Supervisor(settings, self._environment, self._component_changed, steady)
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._supervisor = Supervisor(settings, self._environment, self._component_changed, self._faulty, steady)
         self._deployer = Deployer(
             settings, self._platform, self._cloud, self._state, self._supervisor, self._deploying_told, first_wait
         )
@@ -90,6 +90,7 @@ class Agent:
         self._reporting: asyncio.TimerHandle | None = None
         self._reported_at = -_RELAXED_SECONDS
         self._deployment: asyncio.Task[None] | None = None
+        self._deploying = ""
 
     async def run(self) -> None:
         """Work until this is cancelled."""
@@ -101,16 +102,16 @@ class Agent:
         cadence = asyncio.ensure_future(self._cadence())
         try:
             await self._launch()
-            await link
+            over, _ = await asyncio.wait({link, self._fault}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._deployer.stop()
-            for task in (cadence, self._deployment, link):
-                if task is not None:
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, Interrupted):
-                        await task
+            # The connection last: what ends says so.
+            await _cancelled(self._deployment, cadence)
             await self._supervisor.stop()
             await self._tokens.stop()
+            await _cancelled(link)
+        for one in over:
+            one.result()
 
     async def _launch(self) -> None:
         """Start what ran before: no connection is needed for that."""
@@ -149,7 +150,9 @@ class Agent:
                     self._tell(event, detail, deployment=job_id)
                 case Deploy(deployment):
                     self._tell("deployment", f"for {deployment.group}", deployment=deployment.deployment_id)
+                    self._deploying = deployment.deployment_id
                     self._deployment = asyncio.ensure_future(self._deploy(deployment))
+                    self._deployment.add_done_callback(self._over)
                 case Refuse(report):
                     self._keep(report)
                 case Cancel():
@@ -187,7 +190,16 @@ class Agent:
         self._tell(f"deployment-{report.status.lower()}", said, deployment=report.deployment_id)
 
     def _deploying_told(self, event: str, detail: str) -> None:
-        self._tell(event, detail)
+        self._tell(event, detail, deployment=self._deploying)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()):
+            self._faulty(fault)
+
+    def _faulty(self, fault: BaseException) -> None:
+        """What should never be raised ends the core; at its next start it goes on."""
+        if not self._fault.done():
+            self._fault.set_exception(fault)
 
     def _component_changed(self, component: Component) -> None:
         name = component.unit.name
@@ -278,3 +290,10 @@ class Agent:
                 "deploymentId": deployment,
             }
         )
+
+
+async def _cancelled(*tasks: asyncio.Future[None] | None) -> None:
+    found = [task for task in tasks if task is not None]
+    for task in found:
+        task.cancel()
+    await asyncio.gather(*found, return_exceptions=True)

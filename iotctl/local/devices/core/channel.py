@@ -175,6 +175,8 @@ class Channel:
 
     def _unreadable(self, content: Mapping[str, Any], job_id: str, error: Failed) -> list[Action]:
         arn, deployment_id = str(content.get("configurationArn", "")), str(content.get("deploymentId", ""))
+        if not (job_id or arn):
+            return [Told("unreadable", SHADOW, error.message)]
         stack = ["DEPLOYMENT_FAILURE", *(code.value for code in error.codes)]
         status = Status.NO_STATE_CHANGE
         report = Report(job_id, arn, deployment_id, status.word, status.value, error.message, stack, error.types)

@@ -100,9 +100,10 @@ class Cloud:
             (one,) = body["resolvedComponentVersions"]
             recipe = json.loads(base64.b64decode(one["recipe"]))
             found = Found(one["componentName"], one["componentVersion"], one["arn"], recipe)
-        except (ValueError, KeyError, TypeError) as error:
+            _check_shape(recipe)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Failed(f"the cloud's answer about {name} cannot be read", Code.RECIPE) from error
-        if found.name != name or not isinstance(recipe, dict):
+        if found.name != name:
             raise Failed(f"the cloud answered about another component than {name}", Code.RECIPE)
         return found
 
@@ -211,6 +212,22 @@ def patiently(act: Callable[[], _T], stop: threading.Event, told: Callable[[str]
         longest = min(LONGEST_WAIT, first_wait * 2.0 ** min(tries, 16))
         tries += 1
         stop.wait(_RANDOM.uniform(longest / 2, longest))
+
+
+def _check_shape(recipe: Any) -> None:  # noqa: ANN401  checked here
+    """Refuse a recipe of another shape than every recipe has.
+
+    Raises:
+        TypeError.
+
+    """
+    parts = [recipe, recipe.get("ComponentDependencies") or {}, recipe.get("ComponentConfiguration") or {}]
+    parts += [*parts[1].values(), parts[2].get("DefaultConfiguration") or {}]
+    for manifest in recipe.get("Manifests") or []:
+        parts += [manifest, manifest.get("Platform") or {}, manifest.get("Lifecycle") or {}]
+        parts += manifest.get("Artifacts") or []
+    if not all(isinstance(part, dict) for part in parts):
+        raise TypeError("a part of the recipe is no object")
 
 
 def _good(answer: _Answer, operation: str) -> Mapping[str, Any]:

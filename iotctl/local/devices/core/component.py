@@ -54,6 +54,7 @@ class Component:
         log: what it writes.
         ready: waits until what it depends on is up.
         changed: called after every change of its state.
+        faulty: called with what should never be raised here.
 
     Attributes:
         state: as it is reported.
@@ -71,6 +72,7 @@ class Component:
         log: Path,
         ready: Callable[[Unit], Awaitable[None]],
         changed: Callable[[Component], None],
+        faulty: Callable[[BaseException], object],
     ) -> None:
         self.unit = unit
         self.state = "NEW"
@@ -82,17 +84,20 @@ class Component:
         self._log = log
         self._ready = ready
         self._changed = changed
+        self._faulty = faulty
         self._installed = False
         self._at_work = False
         self._again = asyncio.Event()
         self._failures: dict[str, list[float]] = {}
         self._child: Child | None = None
+        self._written = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, installed: bool = False) -> None:
         """Begin."""
         self._installed = installed
         self._task = asyncio.get_running_loop().create_task(self._live(), name=self.unit.name)
+        self._task.add_done_callback(self._over)
 
     @property
     def is_installed(self) -> bool:
@@ -108,8 +113,7 @@ class Component:
         """End it: its shutdown script, then its processes."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _live(self) -> None:
@@ -175,7 +179,6 @@ class Component:
             async with asyncio.timeout(step.timeout):
                 code = await child.ended()
         except TimeoutError:
-            await child.end()
             raise _StepError("RUN_TIMEOUT", f"run did not end within {step.timeout:g} s") from None
         if code:
             raise _StepError("RUN_ERROR", f"run {_ended(code)}")
@@ -190,11 +193,9 @@ class Component:
             async with asyncio.timeout(step.timeout):
                 code = await child.ended()
         except TimeoutError:
-            await child.end()
             raise _StepError(f"{word}_TIMEOUT", f"{name} did not end within {step.timeout:g} s") from None
         if code or not keeps:
-            await child.end()
-            self._child = None
+            await self._sweep()
         if code:
             raise _StepError(f"{word}_ERROR", f"{name} {_ended(code)}")
 
@@ -203,6 +204,7 @@ class Component:
             for place in (self._work, self._log.parent):
                 place.mkdir(files.PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             environment = {**self._environment, **step.environment}
+            self._written = processes.size(self._log)
             return await Child.start(step.script, environment, self._work, self._log)
         except (OSError, ValueError) as error:
             said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
@@ -215,7 +217,7 @@ class Component:
         if before and now - before[-1] >= self.unit.error_reset:
             before = []
         self._failures[error.state] = [*before, now]
-        written = processes.last_lines(self._log)
+        written = processes.last_lines(self._log, self._written)
         self.reason = redact(sanitize(f"{error.reason}; it wrote: {written}" if written else error.reason))
         self.codes = (error.code,)
         broken = len(self._failures[error.state]) >= FAILURES
@@ -223,7 +225,8 @@ class Component:
         return broken
 
     async def _recover(self) -> None:
-        """The script for after a failure; how it ends does not matter."""
+        """End what is left, and run the script for after a failure; how that ends does not matter."""
+        await self._sweep()
         if "recover" in self.unit.steps:
             with contextlib.suppress(_StepError):
                 await self._to_its_end("recover", "RECOVER")
@@ -240,14 +243,20 @@ class Component:
                     with contextlib.suppress(_StepError):
                         await self._to_its_end("shutdown", "SHUTDOWN")
             finally:
+                await self._sweep()
                 if child is not None:
                     await child.end()
         await self._sweep()
 
     async def _sweep(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            await child.end()
+        # Who is cancelled meanwhile sweeps again.
+        if self._child is not None:
+            await self._child.end()
+            self._child = None
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()):
+            self._faulty(fault)
 
     def _become(self, state: str) -> None:
         if state == self.state and state != "NEW":

@@ -124,7 +124,7 @@ class Deployer:
 
     async def _prepared(self, deployment: Deployment) -> dict[str, Installed]:
         """Everything that can be done without touching what runs."""
-        _check_age(deployment, self._state.groups.get(deployment.group))
+        check_age(deployment, self._state.groups.get(deployment.group))
         membership = await asyncio.to_thread(self._patiently, self._cloud.thing_groups)
         if membership is None:
             self._told("groups-unknown", "this core's policy does not allow greengrass:ListThingGroupsForCoreDevice")
@@ -193,8 +193,13 @@ class Deployer:
         await asyncio.to_thread(artifacts.remove_others, self._settings, kept)
 
 
-def _check_age(deployment: Deployment, last: Group | None) -> None:
-    """Refuse a group's deployment when a later one has been carried out (the order of jobs is not kept)."""
+def check_age(deployment: Deployment, last: Group | None) -> None:
+    """Refuse a group's deployment when a later one has been carried out: jobs may come in another order.
+
+    Raises:
+        Rejected: it is older.
+
+    """
     if not deployment.job_id or last is None or deployment.created >= last.created:
         return
     said = f"a newer deployment of {deployment.group} is here already: {last.arn}; this is {deployment.arn}"

@@ -3,6 +3,7 @@
 <bundles>/devices/<thing>/           its identity, as of any device (iotctl.bundle)
 <bundles>/greengrass/<thing>/        its own directory, `kernel:rootPath`
 ├── lock                             held while it runs
+├── cloud.json                       where the local platform was when it ran last
 ├── state.json                       what it runs, and what it has not told yet
 ├── packages/artifacts/NAME/VERSION/              `artifacts:path`
 ├── packages/artifacts-unarchived/NAME/VERSION/   `artifacts:decompressedPath`

@@ -47,20 +47,27 @@ class Child:
         roll(log)
         descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, files.PRIVATE_FILE)
         try:
-            process = await asyncio.create_subprocess_exec(
-                _SHELL,
-                "-c",
-                script,
-                cwd=work,
-                env=dict(environment),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
+            starting = asyncio.ensure_future(
+                asyncio.create_subprocess_exec(
+                    _SHELL,
+                    "-c",
+                    script,
+                    cwd=work,
+                    env=dict(environment),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=descriptor,
+                    stderr=descriptor,
+                    start_new_session=True,
+                )
             )
+            try:
+                return cls(await asyncio.shield(starting))
+            except asyncio.CancelledError:
+                # It may have begun: whoever gives up while it does must not leave it behind.
+                await cls(await starting).end(0.0)
+                raise
         finally:
             os.close(descriptor)
-        return cls(process)
 
     async def ended(self) -> int:
         """Wait for its end; the exit code, negative where a signal ended it."""
@@ -99,11 +106,17 @@ def roll(log: Path) -> None:
             os.truncate(log, 0)  # whoever writes to it goes on at its new end (O_APPEND)
 
 
-def last_lines(log: Path, most: int = 400) -> str:
-    """The end of what a component wrote, in one line."""
+def size(log: Path) -> int:
+    """How much a component has written."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_lines(log: Path, since: int, most: int = 400) -> str:
+    """The end of what a component wrote since its log had so many bytes, in one line."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            end = os.fstat(file.fileno()).st_size
+            file.seek(max(end - most, since if since <= end else 0))
             return " | ".join(file.read(most).decode("utf-8", "replace").split("\n")).strip(" |")
     except OSError:
         return ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import bundle, files, templates, text
 from iotctl.aws import Aws
-from iotctl.errors import Conflict, Exists, Integrity, NotFound, Usage
+from iotctl.errors import Conflict, Exists, Integrity, Local, NotFound, Usage
 from iotctl.local.devices.core.place import DIRECTORY, Settings
 from iotctl.local.devices.session import Identity
 from iotctl.semantics import names
@@ -32,6 +32,24 @@ _CLAIM: Final = "iotctl-cert"
 _TEMPLATE: Final = "greengrass-core"
 _DAYS: Final = 3650
 _CREDENTIAL_PORT: Final = 443
+_PLACES: Final = "cloud.json"
+
+
+def found_or_made(context: Context, thing_name: str, groups: Sequence[str] = ()) -> Settings:
+    """A core of the local platform: made where it is not there; where the platform does not run, as it was.
+
+    Raises:
+        Local: the platform does not run, and the core was never here, or is to be put into groups. Usage, Conflict.
+
+    """
+    try:
+        platform = context.platform
+    except Local as error:
+        found = None if groups or error.code != "NotRunning" else remembered(context.home, thing_name)
+        if found is None:
+            raise
+        return found
+    return provision(platform, context.home, thing_name, groups)
 
 
 def provision(platform: Platform, home: Path, thing_name: str, groups: Sequence[str] = ()) -> Settings:
@@ -66,7 +84,37 @@ def provision(platform: Platform, home: Path, thing_name: str, groups: Sequence[
     found = settings(directory, thing_name, (endpoint, platform.https_port), platform.http_url)
     # The platform's ports and its CA may be others than when the bundle was made.
     identity = replace(found.identity, port=platform.mqtt_port, ca_file=Path(platform.ca_file))
-    return replace(found, identity=identity, https_port=platform.https_port)
+    found = replace(found, identity=identity, https_port=platform.https_port)
+    _remember(found)
+    return found
+
+
+def remembered(home: Path, thing_name: str) -> Settings | None:
+    """A core as it was when the local platform ran last: it goes on with what it has; None: it was never here.
+
+    Raises:
+        Integrity: its bundle is damaged.
+
+    """
+    name = bundle.directory_name(thing_name)
+    places = sorted((home / "cores").glob(f"*/{DIRECTORY}/{name}/{_PLACES}"), key=lambda place: place.stat().st_mtime)
+    if not places:
+        return None
+    known = json.loads(places[-1].read_bytes())
+    found = settings(places[-1].parents[2], thing_name, (known["endpoint"], known["httpsPort"]), known["s3"])
+    identity = replace(found.identity, port=known["mqttPort"], ca_file=Path(known["caFile"]))
+    return replace(found, identity=identity, https_port=known["httpsPort"])
+
+
+def _remember(found: Settings) -> None:
+    known = {
+        "endpoint": found.identity.endpoint,
+        "mqttPort": found.identity.port,
+        "httpsPort": found.https_port,
+        "s3": found.s3,
+        "caFile": str(found.identity.ca_file),
+    }
+    files.replace(found.root / _PLACES, json.dumps(known).encode())
 
 
 def onboarded(context: Context, bundles: Path, thing_name: str, *, role_alias: str = CORE_ROLE) -> Settings:

@@ -28,6 +28,7 @@ class Supervisor:
         settings: where they work.
         environment: of a component's scripts, by its name and its token.
         changed: called after every change of a component's state.
+        faulty: called with what should never be raised.
         steady: seconds that a component has been up before that counts.
 
     """
@@ -37,11 +38,13 @@ class Supervisor:
         settings: Settings,
         environment: Callable[[str, str], Mapping[str, str]],
         changed: Callable[[Component], None],
+        faulty: Callable[[BaseException], object],
         steady: float = STEADY_SECONDS,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._on_change = changed
+        self._faulty = faulty
         self._steady = steady
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
@@ -136,6 +139,7 @@ class Supervisor:
             self._settings.log(unit.name),
             self._ready,
             self._changed,
+            self._faulty,
         )
         component.start(installed=installed)
 
