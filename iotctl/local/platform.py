@@ -28,6 +28,7 @@ from iotctl.local.gateway.mqtt.broker import Broker
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
 from iotctl.local.gateway.trust import TrustDirectory
 from iotctl.local.indexer import Indexer
+from iotctl.local.meter import Meter
 from iotctl.local.scheduler import Scheduler
 from iotctl.local.services import (
     OPERATIONS,
@@ -163,6 +164,7 @@ class _Running:
             Scheduler(self._store, provisioning_due.next_due, provisioning_due.run_due),
         )
         self._witness = Witness(self._store, self._broker)
+        self._meter = Meter(self._store, self._broker)
         self._indexer = Indexer(self._store, self._broker)
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
@@ -195,6 +197,8 @@ class _Running:
         self._indexer.start()
         self._parts.callback(self._indexer.stop)
         self._witness.look()
+        self._meter.look()
+        self._parts.callback(self._meter.stop)
         server = await mqtt.serve(self._broker, listeners["mqtt"], self._trust.context(certificate, key))
         self._parts.callback(server.close)
         await http.start(listeners["http"])
@@ -236,6 +240,9 @@ class _Running:
             return
         if kind == "audit":
             self._witness.look()
+            return
+        if kind == "detect":
+            self._meter.look()
             return
         self._indexer.hear(kind, name)
         if kind == "index":

@@ -25,7 +25,7 @@ from iotctl.local.gateway.mqtt.trie import Trie
 from iotctl.semantics.topics import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from iotctl.local.gateway.mqtt.connection import Connection
     from iotctl.local.gateway.mqtt.session import Link
@@ -55,6 +55,25 @@ class Principals(Protocol):
 
     def active(self, certificate_id: str, certificate: bytes) -> bool:
         """Whether a certificate (its id, its DER) is registered and ACTIVE."""
+
+
+class Meter(Protocol):
+    """Whoever counts what clients do; it is told, and changes nothing."""
+
+    def attempted(self, client: Client) -> None:
+        """A client with a known certificate wants to connect."""
+
+    def ended(self, client: Client) -> None:
+        """A connection ended."""
+
+    def sent(self, client: Client, topic: str, size: int) -> None:
+        """A client published a message, of so many bytes."""
+
+    def received(self, client: Client, topic: str) -> None:
+        """A message went to a client."""
+
+    def refused(self, client: Client, topic: str) -> None:
+        """A policy does not allow what a client asked for: on a topic or filter, empty where it was to connect."""
 
 
 class Incoming(NamedTuple):
@@ -103,6 +122,7 @@ class Broker:
     Attributes:
         before_commit: called at the end of each turn of the event loop, before anything is committed and sent: when
             services do what was asked of them. Where it raises sqlite3.Error, nothing is sent.
+        meter: told of what clients do; None: nobody counts it.
 
     """
 
@@ -132,6 +152,7 @@ class Broker:
         self._turn_is_near = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.before_commit: Callable[[], None] = lambda: None
+        self.meter: Meter | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     # --- its life
@@ -192,6 +213,8 @@ class Broker:
         if session is None or session.link is None:
             return False
         session.deliver(Message(topic, payload, qos, properties=properties), qos, False, (), {})
+        if self.meter is not None:
+            self.meter.received(session.client, topic)
         return True
 
     def answer(self, client_id: str, topic: str, payload: bytes) -> bool:
@@ -222,6 +245,10 @@ class Broker:
     def clients_of(self, identity: str) -> list[str]:
         """The client ids that are connected with a principal."""
         return [each.client.client_id for each in self._by_principal.get(identity, ()) if each.client is not None]
+
+    def connected(self) -> Iterator[Client]:
+        """Every client that is connected."""
+        return (each.client for each in self._connections if each.session is not None and each.client is not None)
 
     def delete_connection(self, client_id: str, *, clean_session: bool = False, prevent_will: bool = False) -> bool:
         """iot-data:DeleteConnection; False: the client has neither a connection nor a persistent session."""
@@ -316,12 +343,20 @@ class Broker:
 
     def admits(self, client: Client, will: Will | None, *, persistent: bool) -> bool:
         """Whether a client's policy lets it connect, with its will; refusals are lifecycle events."""
+        if self.meter is not None:
+            self.meter.attempted(client)
         allowed = self.authorizer.connect(client, will=will.topic if will else "", persistent=persistent)
         if allowed and will is not None:
             allowed = self.authorizer.publish(client, will.topic, retain=will.retain)
         if not allowed:
+            self.refused(client, "")
             self._presence.connect_failed(client)
         return allowed
+
+    def refused(self, client: Client, topic: str) -> None:
+        """A policy does not allow what a client asked for; `topic` empty: to connect."""
+        if self.meter is not None:
+            self.meter.refused(client, topic)
 
     def attach(self, connection: Connection, client: Client, clean_start: bool, expiry: int) -> tuple[Session, bool]:
         """Give a client that may connect its session: the one it had (True), or a new one."""
@@ -371,6 +406,8 @@ class Broker:
             session.expires_at = clock.epoch() + session.expiry
             session.save()
         self._presence.disconnected(client, reason)
+        if self.meter is not None:
+            self.meter.ended(client)
         will, connection.will = connection.will, None
         if will is not None:
             delay = min(will.properties.will_delay_interval or 0, session.expiry)
@@ -437,6 +474,8 @@ class Broker:
     def route(self, message: Message, origin: Session | None) -> None:
         """Send a message to whom it concerns; `origin`: the session that published it, None: a service."""
         topic = message.topic
+        if self.meter is not None and origin is not None:
+            self.meter.sent(origin.client, topic, len(message.payload))
         if message.retain:
             self._retain(message)
         wire: Wire = {}
@@ -466,6 +505,8 @@ class Broker:
             identifiers = (subscription.identifier,) if subscription.identifier else ()
             retain = message.retain and request.retain_as_published
             session.deliver(message, min(message.qos, request.qos), retain, identifiers, wire)
+            if self.meter is not None:
+                self.meter.received(session.client, message.topic)
             if origin is not None and origin is not session and session.congested:
                 self._hold(origin, session)
 

@@ -319,6 +319,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, code: Code, qos: int, packet_id: int, topic: str) -> None:
         """A PUBLISH is not accepted: MQTT 5 with QoS 1 hears so and goes on, else the connection ends, as on AWS."""
+        if code is Code.NOT_AUTHORIZED and self.client is not None:
+            self._broker.refused(self.client, topic)
         why = f"PUBLISH to {topic!r} refused: {code.name}"
         if self.version == V5 and qos:
             self._send(Puback(packet_id, code, self._reason(why)))
@@ -444,6 +446,7 @@ class Connection(asyncio.Protocol):
         if not code and full and topic_filter not in session.subscriptions:
             return Code.QUOTA_EXCEEDED
         if not code and not self._broker.authorizer.subscribe(session.client, topic_filter):
+            self._broker.refused(session.client, topic_filter)
             return Code.NOT_AUTHORIZED
         return code
 

@@ -11,6 +11,7 @@
     actions         mitigation actions
     mitigation      mitigation actions applied to findings
     mitigating      what is due of that is done: one finding at a time
+    detect/         what devices do, and how they should behave
     due             when something is due, and doing it
 
 The checks themselves are semantics.checks, which the tool has too. Sources: AWS IoT developer guide, the Device
@@ -24,6 +25,7 @@ from typing import Final
 from iotctl.local.services.defender import (
     actions,
     configuration,
+    detect,
     findings,
     fleet,
     history,
@@ -43,5 +45,6 @@ SERVICES: Final = (
     suppressions,
     actions,
     mitigation,
+    *detect.SERVICES,
 )
 """The modules that register operations, or keep tables."""

@@ -1,10 +1,11 @@
-"""When something of Device Defender is due, and doing it: scheduled audits, audits, mitigation actions."""
+"""When something of Device Defender is due, and doing it: audits, their schedules, mitigation, silent devices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from iotctl.local.services.defender import mitigating, running, scheduled
+from iotctl.local.services.defender.detect import violations
 
 if TYPE_CHECKING:
     from iotctl.local.store import Store
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 def next_due(store: Store) -> float | None:
     """When there is something to do, in seconds since 1970; None: there is nothing."""
-    found = (one(store) for one in (scheduled.next_due, running.next_due, mitigating.next_due))
+    found = (one(store) for one in (scheduled.next_due, running.next_due, mitigating.next_due, violations.next_due))
     return min((due for due in found if due is not None), default=None)
 
 
@@ -22,3 +23,4 @@ def run_due(store: Store) -> None:
         scheduled.begin_due(store)
         running.go_on(store)
         mitigating.go_on(store)
+        violations.invalidate_due(store)
