@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env get iam infer keygen list local logs onboard ota plan reset retry run set shadow show status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env feedback get iam infer keygen list local logs onboard ota plan push reset retry rollback run set shadow show status tail template undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -32,7 +32,11 @@ _iotctl() {
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
-    "infer") known="tail --help" ;;
+    "infer") known="feedback push rollback status tail --help" ;;
+    "infer push") known="--bucket --canary --create-group --do --dry-run --feedback --from-training-job --interval --labels --name --on --predictions --promote-if --release --runtime --sample --search --settings --soak --source --tail --thing-group --things --timeout --topic --wait --wheels --help" ;;
+    "infer status") known="--exit-code --search --thing-group --things --help" ;;
+    "infer rollback") known="--dry-run --name --search --tail --thing-group --things --timeout --to --wait --help" ;;
+    "infer feedback") known="--bucket --model --out --prefix --search --since --thing-group --things --help" ;;
     "infer tail") known="--connections --count --for --model --record --replay --search --stats --thing-group --things --until --where --help" ;;
     "account") known="check iam template --help" ;;
     "account check") known="--help" ;;

@@ -138,8 +138,64 @@ complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
+complete -c iotctl -f -n "__iotctl_at 'infer'" -a feedback -d 'Bring the inputs that cores sent back down, with a manifest that Ground Truth reads.'
+complete -c iotctl -f -n "__iotctl_at 'infer'" -a push -d 'Put a model on core devices: tried here, uploaded, made a component, deployed beside what runs there.'
+complete -c iotctl -f -n "__iotctl_at 'infer'" -a rollback -d 'Go back to the release that a target had before, or to another; everything else stays as it is.'
+complete -c iotctl -f -n "__iotctl_at 'infer'" -a status -d 'Show which model runs where, by digest: what each core says against what Greengrass was given.'
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a tail -d 'Follow predictions as they are made: a lane for each core device; what is missing is told, never hidden.'
 complete -c iotctl -n "__iotctl_at 'infer'" -l help
+complete -c iotctl -n "__iotctl_at 'infer push'" -l bucket
+complete -c iotctl -n "__iotctl_at 'infer push'" -l canary
+complete -c iotctl -n "__iotctl_at 'infer push'" -l create-group
+complete -c iotctl -n "__iotctl_at 'infer push'" -l do
+complete -c iotctl -n "__iotctl_at 'infer push'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'infer push'" -l feedback
+complete -c iotctl -n "__iotctl_at 'infer push'" -l from-training-job
+complete -c iotctl -n "__iotctl_at 'infer push'" -l interval
+complete -c iotctl -n "__iotctl_at 'infer push'" -l labels
+complete -c iotctl -n "__iotctl_at 'infer push'" -l name
+complete -c iotctl -n "__iotctl_at 'infer push'" -l on
+complete -c iotctl -n "__iotctl_at 'infer push'" -l predictions
+complete -c iotctl -n "__iotctl_at 'infer push'" -l promote-if
+complete -c iotctl -n "__iotctl_at 'infer push'" -l release
+complete -c iotctl -n "__iotctl_at 'infer push'" -l runtime
+complete -c iotctl -n "__iotctl_at 'infer push'" -l sample
+complete -c iotctl -n "__iotctl_at 'infer push'" -l search
+complete -c iotctl -n "__iotctl_at 'infer push'" -l settings
+complete -c iotctl -n "__iotctl_at 'infer push'" -l soak
+complete -c iotctl -n "__iotctl_at 'infer push'" -l source
+complete -c iotctl -n "__iotctl_at 'infer push'" -l tail
+complete -c iotctl -n "__iotctl_at 'infer push'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'infer push'" -l things
+complete -c iotctl -n "__iotctl_at 'infer push'" -l timeout
+complete -c iotctl -n "__iotctl_at 'infer push'" -l topic
+complete -c iotctl -n "__iotctl_at 'infer push'" -l wait
+complete -c iotctl -n "__iotctl_at 'infer push'" -l wheels
+complete -c iotctl -n "__iotctl_at 'infer push'" -l help
+complete -c iotctl -n "__iotctl_at 'infer status'" -l exit-code
+complete -c iotctl -n "__iotctl_at 'infer status'" -l search
+complete -c iotctl -n "__iotctl_at 'infer status'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'infer status'" -l things
+complete -c iotctl -n "__iotctl_at 'infer status'" -l help
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l name
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l search
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l tail
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l things
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l timeout
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l to
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l wait
+complete -c iotctl -n "__iotctl_at 'infer rollback'" -l help
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l bucket
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l model
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l out
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l prefix
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l search
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l since
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l things
+complete -c iotctl -n "__iotctl_at 'infer feedback'" -l help
 complete -c iotctl -n "__iotctl_at 'infer tail'" -l connections
 complete -c iotctl -n "__iotctl_at 'infer tail'" -l count
 complete -c iotctl -n "__iotctl_at 'infer tail'" -l for

@@ -70,7 +70,13 @@ _CONFLICT = (
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
 _READS = ("Describe", "Get", "List", "Search", "GenerateServiceLastAccessedDetails")  # IAM counts the report as a read
 _STREAMED = ("payload", "Body")
-_TOKENS = {"nextToken": "nextToken", "NextToken": "NextToken", "nextMarker": "marker", "Marker": "Marker"}
+_TOKENS = {
+    "nextToken": "nextToken",
+    "NextToken": "NextToken",
+    "nextMarker": "marker",
+    "Marker": "Marker",
+    "NextContinuationToken": "ContinuationToken",
+}
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 

@@ -29,7 +29,7 @@ from iotctl.output import Output
 from iotctl.result import Column, Failure, Result, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iotctl.journal import Outcome
     from iotctl.plan import Plan
@@ -131,7 +131,15 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
             return Exit.OK
         if ask:
             _confirm(answer, output)
+        follow = answer.follow
         answer = _carry_out(answer, context, output)
+        if follow and answer.exit is Exit.OK and not answer.failures:
+            # What follows is the answer; how it came to it is told in words.
+            output.notes(answer.notes)
+            again = typer.main.get_command(application(follow)).main(
+                args=list(follow), prog_name="iotctl", standalone_mode=False, obj=context
+            )
+            return _finish(again, context, output, " ".join(follow[:2]), ask=ask)
     if isinstance(answer, Result):
         # Where the answer has a code of its own (some rows of many failed), its failures' codes do not count.
         code = answer.exit or errors.worst(*(failure.exit for failure in answer.failures))
@@ -169,14 +177,19 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     counts = {"done": 0, "conflict": 0, "failed": 0}
     kept: list[Failure] = []
     ended: Error | None = None
-    with files.run_lock(directory / ".lock", plan.command), Journal(directory) as journal:
+    with (
+        files.run_lock(directory / ".lock", plan.command),
+        Journal(directory) as journal,
+        contextlib.ExitStack() as opened,
+    ):
         if journal.moved_aside:
             output.notes([f"the journal was damaged and is now {journal.moved_aside}; a new one was begun"])
         resumed = journal.begin(plan)
         stop = threading.Event()
+        own = _own_effects(plan, context, stop, output, opened)
         world = context.world(
             stop=stop,
-            effects=_effects(context, stop),
+            effects=_effects(context, stop) | own,
             settled=lambda things: journal.settled(plan.run_id, things),
             say=lambda words: output.notes([words]),
         )
@@ -194,7 +207,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                         counts[outcome.state] += 1
                     if outcome.failure and len(kept) < _MOST_ERRORS_KEPT and outcome.state != "planned":
                         kept.append(outcome.failure)
-                    if output.streams_rows and outcome.state != "planned":
+                    if output.streams_rows and not plan.follow and outcome.state != "planned":
                         output.row(columns, {"thingName": outcome.thing, "state": outcome.state, **outcome.shown})
                     if len(waiting) >= _FLUSH_EVERY:
                         journal.record(plan.run_id, waiting)
@@ -212,9 +225,23 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         counts["done"] += before
         code = _code_of(plan, counts, kept, ended, caught)
         journal.finish(plan.run_id, code)
+        # What is told of each of many things is in the rows and in the journal; of a single one it is the answer.
+        shown = {} if plan.bulk else journal.shown(plan.run_id)
         if plan.directory:
             journal.export(plan.run_id, directory / plan.report)
-    return _summary(plan, counts, kept, ended, code)
+    return _summary(plan, counts, kept, ended, code, shown)
+
+
+def _own_effects(
+    plan: Plan, context: Context, stop: threading.Event, output: Output, opened: contextlib.ExitStack
+) -> dict[str, Any]:
+    """The effects that a capability brings for its own plans: `infer:Await` is one of iotctl.infer.effects."""
+    found: dict[str, Any] = {}
+    steps = (*plan.shared, *plan.each)
+    for name in {step.op.partition(":")[0] for step in steps} & set(CAPABILITIES):
+        effects = importlib.import_module(f"iotctl.{name}.effects")
+        found |= effects.effects(context, stop, output.notes, opened)
+    return found
 
 
 def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
@@ -250,7 +277,14 @@ def _code_of(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Err
     return Exit.PARTIAL if plan.bulk or not kept else kept[0].exit
 
 
-def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Error | None, code: Exit) -> Result:
+def _summary(
+    plan: Plan,
+    counts: dict[str, int],
+    kept: list[Failure],
+    ended: Error | None,
+    code: Exit,
+    shown: Mapping[str, Any],
+) -> Result:
     planned = len(plan.rows) - sum(counts.values())
     told = [f"{number:,} {state}" for state, number in counts.items() if number or state == "done"]
     told += [f"{planned:,} not tried"] if planned else []
@@ -260,7 +294,9 @@ def _summary(plan: Plan, counts: dict[str, int], kept: list[Failure], ended: Err
     if ended is not None:
         # Where it is the last thing's own failure that ended the run, it is told once.
         kept = [*(kept[:-1] if kept and kept[-1].cause == ended.cause else kept), Failure.of(ended)]
-    data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned}
+    if shown:
+        notes.append(", ".join(f"{key} {value}" for key, value in shown.items()))
+    data = {"runId": plan.run_id, "things": len(plan.rows), **counts, "planned": planned, **shown}
     if plan.directory:
         data["directory"] = plan.directory
     return Result(data=data, notes=tuple(notes), failures=tuple(kept), exit=code)

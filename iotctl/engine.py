@@ -95,7 +95,12 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
     steps = _Steps(world, operations)
     shared: dict[str, Any] = {}
     for step in plan.shared:
-        steps.perform(step, shared)
+        try:
+            steps.perform(step, shared)
+        except Error:
+            for other in step.otherwise:
+                steps.perform(other, shared)
+            raise
     leading, sequence, closing = _phases(plan.each, world.effects)
     breaker, left = _Breaker(), len(plan.rows)
     attempt = functools.partial(steps.attempt, sequence)

@@ -8,6 +8,7 @@ Error
 ├── Auth          7  credentials, permission, TLS trust, clock
 ├── NotFound      8
 ├── Integrity     9  a hash, a signature, an identity is not what it must be
+├── RolloutFailed 10  devices refused it, or a canary did
 ├── Locked       11  another run holds the directory
 ├── Local        12  disk, permission, port, a missing extra
 ├── Timeout      13  the wait ended, the work goes on
@@ -204,6 +205,13 @@ class Integrity(Error):
 
     exit = Exit.INTEGRITY
     word = "Integrity"
+
+
+class RolloutFailed(Error):
+    """A rollout ended badly: devices failed, or a canary said no."""
+
+    exit = Exit.ROLLOUT_FAILED
+    word = "RolloutFailed"
 
 
 class Locked(Error):

@@ -179,6 +179,11 @@ class Journal:
                 ),
             )
 
+    def shown(self, run_id: str) -> dict[str, Any]:
+        """What was told of the things of a run, put together."""
+        rows = self._connection.execute("SELECT shown FROM row WHERE run = ? ORDER BY line", (run_id,))
+        return {key: value for (text,) in rows for key, value in json.loads(text).items()}
+
     def finish(self, run_id: str, code: Exit) -> None:
         """Record how a run ended."""
         with self._transaction():

@@ -172,6 +172,8 @@ class Output:
         self._say(sanitize(f"{plan.target}: {plan.summary}"))
         if binding and plan.target.kind != "local":
             self._say(f"at AWS's default quotas this takes at least {lasting(seconds)}; {binding} binds")
+        for change in plan.changes:
+            self._say(sanitize(f"  {change}"))
         for warning in plan.warnings:
             self._say(f"{self._paint('warning:', 33)} {sanitize(warning)}")
 

@@ -100,6 +100,7 @@ class Step:
         params: AWS's own parameter names; values that are None or {} when resolved are left out.
         name: under which later steps of the same thing may refer to its answer.
         for_each: run once for each element (a list), or once (any other value), or not at all (None, empty).
+        otherwise: of a shared step: what is done where it fails, before its failure ends the run.
         expect: what its own answer must hold; a difference is an Integrity error.
         on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
         hint: what to type next where it finds nothing.
@@ -115,7 +116,7 @@ class Step:
     op: str
     params: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    for_each: Ref | None = None
+    for_each: Ref | tuple[Any, ...] | None = None
     expect: Expect | None = None
     on_exists: tuple[Expect, ...] = ()
     unless_found: str | None = None
@@ -124,6 +125,7 @@ class Step:
     when: Expect | None = None
     unless_used: tuple[Use, ...] = ()
     settles: float = 0.0
+    otherwise: tuple[Step, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The step as a saved plan holds it, only what is set."""
@@ -131,7 +133,7 @@ class Step:
         if self.name:
             value["name"] = self.name
         if self.for_each:
-            value["forEach"] = self.for_each.to_json()
+            value["forEach"] = _json(self.for_each)
         if self.on_exists:
             value["onExists"] = [
                 {"op": expect.op, "path": expect.path, "equals": _json(expect.equals)} for expect in self.on_exists
@@ -142,6 +144,8 @@ class Step:
             value["when"] = {"path": self.when.path, "equals": _json(self.when.equals)}
         if self.unless_used:
             value["unlessUsed"] = [{"op": use.op, "path": use.path} for use in self.unless_used]
+        if self.otherwise:
+            value["otherwise"] = [step.to_json() for step in self.otherwise]
         return value
 
     def reads(self) -> Iterator[str]:
@@ -198,6 +202,7 @@ class Plan:
         noun: what its rows are.
         bulk: whether it is about many things, one failed one making it partial; else the one failure is its own code.
         wait: what must become true afterwards; None where the steps' own answers are the end of it.
+        changes: what becomes of what is there, a line each, shown before anything is asked.
         warnings: what the operator should know before saying yes.
         follow: the words of the command that follows once it is done well.
         forgets: the run that this one takes back: what the journal holds of it is no longer so.
@@ -218,6 +223,7 @@ class Plan:
     noun: str = "thing"
     bulk: bool = True
     wait: Wait | None = None
+    changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
     after: tuple[Step, ...] = ()
@@ -229,7 +235,8 @@ class Plan:
         found: dict[str, int] = {}
         for step in (*self.shared, *self.after):
             if not step.op.startswith("file:"):
-                found[step.op] = found.get(step.op, 0) + 1
+                times = len(step.for_each) if isinstance(step.for_each, tuple) else 1
+                found[step.op] = found.get(step.op, 0) + times
         for step in self.each:
             if not step.op.startswith("file:"):
                 found[step.op] = found.get(step.op, 0) + self.calls.get(step.op, len(self.rows))
@@ -268,6 +275,7 @@ class Plan:
             "shared": [step.to_json() for step in self.shared],
             "each": [step.to_json() for step in self.each],
             **({"after": [step.to_json() for step in self.after]} if self.after else {}),
+            "changes": list(self.changes),
             "warnings": list(self.warnings),
         }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from iotctl import upload
+
 _SHARED: Final = (
     "iot:DescribeEndpoint",
     "iot:DescribeThingType",
@@ -49,6 +51,23 @@ _ROLES: Final = (
 
 _ROLLOUT: Final = ("iot:DescribeJob", "iot:ListTagsForResource", "sts:GetCallerIdentity")
 _FAILURES: Final = ("iot:DescribeJobExecution", "iot:ListJobExecutionsForJob")
+
+_DEPLOYING: Final = (
+    "greengrassv2:CreateDeployment",
+    "greengrassv2:GetComponent",
+    "greengrassv2:GetCoreDevice",
+    "greengrassv2:GetDeployment",
+    "greengrassv2:ListComponentVersions",
+    "greengrassv2:ListCoreDevices",
+    "greengrassv2:ListDeployments",
+    "greengrassv2:ListEffectiveDeployments",
+    "iot:Connect",
+    "iot:DescribeEndpoint",
+    "iot:DescribeThing",
+    "iot:DescribeThingGroup",
+    "iot:Receive",
+    "iot:Subscribe",
+)
 
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "onboard plan": (*_SHARED, "iot:DescribeThing"),
@@ -132,6 +151,30 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "ota retry": (*_ROLLOUT, "iot:CreateJob", "iot:GetJobDocument", "iot:ListJobExecutionsForJob"),
     "ota cancel": (*_ROLLOUT, "iot:CancelJob"),
+    "infer feedback": (*_SCOPE, "s3:GetObject", "s3:ListObjectsV2"),
+    "infer push": (
+        *_SCOPE,
+        *_DEPLOYING,
+        *upload.NEEDS,
+        "greengrassv2:CreateComponentVersion",
+        "greengrassv2:DescribeComponent",
+        "iam:SimulatePrincipalPolicy",
+        "iot:AddThingToThingGroup",
+        "iot:CreateThingGroup",
+        "iot:DescribeRoleAlias",
+        "iot:ListRoleAliases",
+        "s3:GetObject",
+        "s3:HeadBucket",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:ListTrainingJobs",
+    ),
+    "infer rollback": (*_SCOPE, *_DEPLOYING),
+    "infer status": (
+        *_SCOPE,
+        "greengrassv2:GetComponent",
+        "greengrassv2:ListInstalledComponents",
+        "iot-data:GetThingShadow",
+    ),
     "infer tail": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "account check": (
         "iam:GetRole",

@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_OF_READING: Final = ("DescribeJob", "DescribeThing", "DescribeThingGroup", "GetThingShadow")
+_OF_DEPLOYMENTS: Final = (*_OF_READING, "CancelJob", "DeleteThingShadow", "UpdateJob", "UpdateThingShadow")
+_CORES: Final = (
+    "greengrass:GetCoreDevice",
+    "greengrass:ListCoreDevices",
+    "greengrass:ListEffectiveDeployments",
+    "iot:DescribeJob",
+    "iot:DescribeJobExecution",
+)
+
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     # The data plane of AWS IoT signs as `iotdata` and is allowed as `iot`.
     "iot-data:GetThingShadow": ("iot:GetThingShadow",),
@@ -35,6 +45,34 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "s3:PutObject",
     ),
     "s3:ListObjectsV2": ("s3:ListBucket",),
+    # Greengrass V2 is allowed as `greengrass`; what its operations do with jobs and shadows is done as the caller.
+    "greengrassv2:CreateComponentVersion": ("greengrass:CreateComponentVersion", "s3:GetObject"),
+    "greengrassv2:CreateDeployment": (
+        "greengrass:CreateDeployment",
+        "greengrass:TagResource",
+        *(f"iot:{action}" for action in (*_OF_DEPLOYMENTS, "CreateJob")),
+    ),
+    "greengrassv2:DescribeComponent": ("greengrass:DescribeComponent",),
+    "greengrassv2:GetComponent": ("greengrass:GetComponent",),
+    "greengrassv2:GetCoreDevice": ("greengrass:GetCoreDevice",),
+    "greengrassv2:GetDeployment": ("greengrass:GetDeployment", *(f"iot:{action}" for action in _OF_READING)),
+    "greengrassv2:ListComponentVersions": ("greengrass:ListComponentVersions",),
+    "greengrassv2:ListCoreDevices": ("greengrass:ListCoreDevices",),
+    "greengrassv2:ListDeployments": ("greengrass:ListDeployments", *(f"iot:{action}" for action in _OF_READING)),
+    "greengrassv2:ListEffectiveDeployments": (
+        "greengrass:ListEffectiveDeployments",
+        "iot:DescribeJob",
+        "iot:DescribeJobExecution",
+        "iot:DescribeThing",
+        "iot:DescribeThingGroup",
+        "iot:GetThingShadow",
+    ),
+    "greengrassv2:ListInstalledComponents": ("greengrass:ListInstalledComponents",),
+    # The effects of a push: iotctl.infer.effects.
+    "infer:Deployable": ("greengrass:DescribeComponent",),
+    "infer:Listen": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
+    "infer:Judge": _CORES,
+    "infer:Await": _CORES,
     # The service's prefix in IAM has no hyphen.
     "service-quotas:ListServiceQuotas": ("servicequotas:ListServiceQuotas",),
     # The role that audits read with is handed over.

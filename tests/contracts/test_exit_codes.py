@@ -33,6 +33,7 @@ _CODES = {
     errors.Denied: 7,
     errors.NotFound: 8,
     errors.Integrity: 9,
+    errors.RolloutFailed: 10,
     errors.Locked: 11,
     errors.Local: 12,
     errors.Timeout: 13,

@@ -1,4 +1,4 @@
-"""`python -m inference run` runs the model of this component; `check` loads and tries it, and says whether it works."""
+"""`python -m inference run` runs the model of this component; `check` loads and tries it, and says what came of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def main(words: list[str]) -> int:
     except Unreachable as error:
         say(str(error))
         return 1
-    fault = check(configuration, place)
+    found = check(configuration, place)
+    fault = found.get("fault")
+    sys.stdout.write(json.dumps(found) + "\n")
     model = configuration.model
     say(f"{model.name} {model.release} ({model.sha256[:12]}) {f'is no good: {fault}' if fault else 'works'}")
     return 1 if fault else 0

@@ -126,6 +126,10 @@ class Agent:
             given = before
         if before and before.id != given.id:
             self._runner.resume(before)
+        elif self._configuration.compare:
+            earlier = self._releases.previous()
+            if earlier:
+                self._runner.compare(earlier)
         self._runner.offer(given)
 
     def _over(self) -> bool:
@@ -220,33 +224,41 @@ _WORDS = {
 }
 
 
-def check(configuration: Configuration, place: Place) -> str:
-    """Load the model and try it, as `run` would, and nothing else; why it is no good, or nothing.
+def check(configuration: Configuration, place: Place) -> dict[str, Any]:
+    """Load the model and try it with its sample, as `run` would, and nothing else.
 
     A component's install step runs it: a model that is no good fails its deployment, before it has replaced anything.
+
+    Returns:
+        What it is (`inputs`, `outputs`, `kind`, `latencyMs`) and the prediction; or `fault`, why it is no good.
+
     """
     import tempfile
 
-    faults: list[str] = []
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=place.work) as scratch:
         releases = Releases(os.path.join(scratch, "releases"), place.thing_name)
         runner = Runner(
             releases,
             Who(place.thing_name, "check"),
             scratch,
-            answered=lambda *_: None,
-            failed=lambda *_: None,
-            event=lambda kind, _, reason: faults.append(reason) if kind == REFUSED else None,
+            answered=lambda _, __, text: found.update(prediction=json.loads(text)),
+            failed=lambda *failed: found.update(fault=failed[-1]),
+            event=lambda kind, _, reason: found.update(fault=reason) if kind == REFUSED else None,
         )
         try:
             runner.offer(releases.keep(configuration, place.artifacts))
             while runner.active is None:
                 runner.step(_LONGEST_WAIT)
+            found.update(runner.active.ready or {})
+            runner.sample()
+            while not ("prediction" in found or "fault" in found):
+                runner.step(_LONGEST_WAIT)
         except (Broken, Damaged) as error:
-            faults.append(str(error))
+            found["fault"] = str(error)
         finally:
             runner.close()
-    return faults[0] if faults else ""
+    return {"fault": found["fault"]} if "fault" in found else found
 
 
 def _now() -> str:

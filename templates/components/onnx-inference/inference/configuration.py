@@ -199,6 +199,8 @@ class Configuration:
     Attributes:
         topic: of the predictions.
         interval: seconds between repeats of the sample; 0 runs it once.
+        compare: run the release before beside this one, on the same inputs; every prediction then says of how many
+            inputs so far both have answered (`compared`), and how often alike (`agreed`).
 
     """
 
@@ -206,6 +208,7 @@ class Configuration:
     topic: str = ""
     source: Source = Source()
     interval: float = 0.0
+    compare: bool = False
     input: Input = Input()
     output: Output = Output()
     batch: Batch = Batch()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from inference import frames
 from inference.child import Child, Item, Who
+from inference.comparison import Comparison
 
 if TYPE_CHECKING:
     from inference.releases import Release, Releases
@@ -39,6 +40,7 @@ class Runner:
     Attributes:
         active: the worker that answers; None while one is being started.
         waiting: inputs that no worker has yet.
+        comparison: with the release before, where the configuration asks for it.
 
     """
 
@@ -70,6 +72,9 @@ class Runner:
         self._current: Child | None = None
         """The release that is to run now, still starting."""
         self._candidate: Child | None = None
+        self._before: Child | None = None
+        """The release before, on the same inputs, for the comparison."""
+        self.comparison: Comparison | None = None
         self._switching = False
         self._seq = 0
         self._crashes: deque[float] = deque()
@@ -82,6 +87,10 @@ class Runner:
     def resume(self, release: Release) -> None:
         """Start the release that ran before; a candidate may overtake it."""
         self._current = self._start(release)
+
+    def compare(self, before: Release) -> None:
+        """Run the release before too, and compare."""
+        self._listen_to(self._start(before))
 
     def offer(self, release: Release) -> None:
         """Try a release, and let it take over when it works."""
@@ -142,7 +151,7 @@ class Runner:
             self._end(child)
 
     def _children(self) -> list[Child]:
-        return [child for child in (self.active, self._current, self._candidate) if child]
+        return [child for child in (self.active, self._current, self._candidate, self._before) if child]
 
     def _start(self, release: Release) -> Child:
         child = Child(release, self._who, self._scratch)
@@ -157,6 +166,8 @@ class Runner:
             self._current = None
         if child is self._candidate:
             self._candidate = None
+        if child is self._before:
+            self._before = None
         return child.close()
 
     def _attend(self, child: Child, events: int) -> None:
@@ -171,15 +182,32 @@ class Runner:
             self._gone(child)
 
     def _heard(self, child: Child, kind: int, payload: bytes) -> None:
-        if kind == frames.PREDICTION:
-            item = child.waiting.popleft()
-            self._seq += 1
-            self._answered(item, payload[0], payload[1:])
+        if kind in {frames.PREDICTION, frames.FAULT}:
+            self._answer(child, kind, payload)
         elif kind == frames.READY:
             child.ready = json.loads(payload)
             self._dispatch()
         elif kind == frames.REFUSED:
             child.refused = payload.decode("utf-8", "replace")
+
+    def _answer(self, child: Child, kind: int, payload: bytes) -> None:
+        """A prediction, or the reason why there is none; of the release before only the comparison hears."""
+        item, good = child.waiting.popleft(), kind == frames.PREDICTION
+        if self.comparison and self._before and not item.sample:
+            self.comparison.add(item, payload[1:] if good else None, before=child is self._before)
+        if child is self._before:
+            return
+        if good:
+            text = payload[1:]
+            self._answered(item, payload[0], self.comparison.said(text) if self.comparison else text)
+        else:
+            self._failed(child.release, item, self._seq, payload.decode("utf-8", "replace"))
+        self._seq += 1
+
+    def _listen_to(self, before: Child) -> None:
+        if self._before:
+            self._end(self._before)
+        self._before, self.comparison = before, Comparison()
 
     def _switch(self) -> None:
         """Let who is ready take over, between two inputs."""
@@ -187,6 +215,9 @@ class Runner:
             self._switching = True
             if not (self.active and self.active.waiting):
                 candidate, self._candidate, self._switching = self._candidate, None, False
+                if candidate.release.configuration.compare and self.active:
+                    self._listen_to(self.active)
+                    self.active = None
                 for before in (self.active, self._current):
                     if before:
                         self._end(before)
@@ -207,13 +238,24 @@ class Runner:
         if not active or self._switching:
             return
         while self.waiting and len(active.waiting) < _WINDOW and active.backlog < _WINDOW_BYTES:
-            active.infer(self.waiting.popleft())
+            item = self.waiting.popleft()
+            active.infer(item)
+            before = self._before
+            if before and before.ready is not None and not item.sample and len(before.waiting) < _WINDOW:
+                before.infer(item)
         active.flush()
+        if self._before:
+            self._before.flush()
 
     def _gone(self, child: Child) -> None:
         """A worker ended: refused at the start, crashed, or killed for taking too long."""
         candidate, left = child is self._candidate, list(child.waiting)
+        listened = child is self._before
         reason = self._end(child)
+        if self.comparison:
+            self.comparison.forget()
+        if listened:
+            return
         if candidate:
             self._switching = False
             self._event(REFUSED, child.release, reason)

@@ -58,10 +58,15 @@ def _walk(message: str, content: memoryview, depth: int) -> None:
             name = bytes(_held(value)).decode()
             if name not in DOMAINS:
                 raise Unsafe(f"it uses operators of the domain {name!r}; known are {', '.join(sorted(DOMAINS - {''}))}")
-        elif message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1)):
+        elif message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and _enum(value) == 1)):
             raise Unsafe("its weights are in other files; it must be a single file")
         elif field in inside:
             _walk(inside[field], _held(value), depth + 1)
+
+
+def _enum(value: int | memoryview) -> int:
+    """As protobuf reads an enumeration: its lower 32 bits."""
+    return value & 0xFFFFFFFF if isinstance(value, int) else -1
 
 
 def _held(value: int | memoryview) -> memoryview:
@@ -76,6 +81,9 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while place < end:
         tag, place = _varint(content, place)
         kind = tag & 7
+        if tag >> 32 or not tag >> 3:
+            # A reader that keeps 32 bits of a longer tag would see another field than this one.
+            raise Unsafe("it is not an ONNX model: it cannot be read as one")
         value: int | memoryview
         if kind == _VARINT:
             value, place = _varint(content, place)

@@ -23,7 +23,7 @@ from inference.child import Item
 
 if TYPE_CHECKING:
     from inference.configuration import Source
-    from inference.log import say
+from inference.log import say
 from inference.outbox import Transport
 
 _LARGEST = 64 << 20

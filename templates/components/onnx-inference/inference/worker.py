@@ -290,6 +290,7 @@ class _Loop:
         self._answers.append(frames.pack(frames.PREDICTION, bytes((flag,)) + text.encode()))
 
     def _fault(self, error: Exception) -> None:
+        self._seq += 1  # the agent's message takes this number
         self._answers.append(frames.pack(frames.FAULT, _reason(error).encode()))
 
     def _now(self) -> str:
