@@ -226,11 +226,15 @@ complete -c iotctl -f -n "__iotctl_at 'local'" -a reset -d 'Forget everything th
 complete -c iotctl -f -n "__iotctl_at 'local'" -a status -d 'Where the local platform is reached.'
 complete -c iotctl -f -n "__iotctl_at 'local'" -a up -d 'Start the local platform; where it runs already, say so.'
 complete -c iotctl -n "__iotctl_at 'local'" -l help
+complete -c iotctl -n "__iotctl_at 'local up'" -l clock-speed
+complete -c iotctl -n "__iotctl_at 'local up'" -l delay
 complete -c iotctl -n "__iotctl_at 'local up'" -l detach
+complete -c iotctl -n "__iotctl_at 'local up'" -l fault
 complete -c iotctl -n "__iotctl_at 'local up'" -l http-port
 complete -c iotctl -n "__iotctl_at 'local up'" -l https-port
 complete -c iotctl -n "__iotctl_at 'local up'" -l mqtt-port
 complete -c iotctl -n "__iotctl_at 'local up'" -l ports
+complete -c iotctl -n "__iotctl_at 'local up'" -l throttle
 complete -c iotctl -n "__iotctl_at 'local up'" -l help
 complete -c iotctl -n "__iotctl_at 'local down'" -l help
 complete -c iotctl -n "__iotctl_at 'local status'" -l help

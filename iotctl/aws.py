@@ -132,10 +132,10 @@ class Aws:
 
     def skew(self) -> float | None:
         """Seconds that this machine's clock is ahead of AWS's, good to one second; None: the answer has no date."""
-        before = clock.now()
+        before = clock.real_now()
         headers = self._answer("sts:GetCallerIdentity", {}, once=False)["ResponseMetadata"]["HTTPHeaders"]
         # The date is the second in which it answered, somewhere between the two readings of this clock.
-        return _ahead(headers, before + (clock.now() - before) / 2)
+        return _ahead(headers, before + (clock.real_now() - before) / 2)
 
     def members(self, op: str) -> frozenset[str]:
         """The names of an operation's parameters."""
@@ -304,6 +304,15 @@ def service_model(service: str) -> ServiceModel:
     return found
 
 
+def is_operation(name: str) -> bool:
+    """Whether AWS has an operation `service:Operation`, services as botocore calls them."""
+    service, _, operation = name.partition(":")
+    try:
+        return operation in service_model(service).operation_names
+    except _exceptions().UnknownServiceError:
+        return False
+
+
 @functools.cache
 def _members(service: str, operation: str) -> frozenset[str]:
     shape = service_model(service).operation_model(operation).input_shape
@@ -392,7 +401,7 @@ def _of_answer(op: str, response: Mapping[str, Any]) -> Error:
 
 def _skew(headers: Mapping[str, str]) -> str:
     """What a refused signature most often means: this machine's clock is off, by so much."""
-    seconds = _ahead(headers, clock.now())
+    seconds = _ahead(headers, clock.real_now())
     if seconds is None:
         return "check the clock of this machine and the secret key"
     if abs(seconds) < 240:

@@ -3,20 +3,61 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How this clock goes: at the real time `since` it showed `at`, and from there on it goes `speed` times as fast.
+
+    Both are in seconds since 1970.
+    """
+
+    since: float = 0.0
+    at: float = 0.0
+    speed: float = 1.0
+
+    def shown(self, real: float) -> float:
+        """What this clock shows at a real time."""
+        return self.at + (real - self.since) * self.speed
+
+
+_course = Course()
+
+
+def course() -> Course:
+    """How this clock goes."""
+    return _course
+
+
+def turn(to: Course) -> None:
+    """Let the time of this process be another's: what is measured by `monotonic` and slept stays real."""
+    global _course  # noqa: PLW0603  there is one clock
+    _course = to
+
+
 def now() -> datetime:
     """The time, in UTC."""
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(epoch(), UTC)
 
 
 def epoch() -> float:
     """The time in seconds since 1970, UTC."""
-    return time.time()
+    return _course.shown(time.time())
+
+
+def real_now() -> datetime:
+    """The time of the world outside, in UTC: what TLS, certificates and signatures go by."""
+    return datetime.now(UTC)
+
+
+def real_seconds(seconds: float) -> float:
+    """How long so many seconds of this clock take."""
+    return seconds / _course.speed
 
 
 def monotonic() -> float:

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from iotctl import files
+from iotctl import clock, files
 from iotctl.errors import Auth, Local, Usage
 from iotctl.semantics import quotas
 from iotctl.target import Platform
@@ -119,6 +119,7 @@ class Context:
         # One that was killed leaves its file, and its port may be another program's by now.
         if found is None or not files.is_locked(self.platform_directory / PLATFORM_LOCK):
             raise Local("no local platform is running", code="NotRunning", hint="iotctl local up --detach")
+        clock.turn(found.course)
         return found
 
     def operator(self, inbox: Inbox[Item] | None = None) -> Connection:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from iotctl.clock import Course
 from iotctl.errors import Auth, Local
 
 LOCAL_KEY_PREFIX = "IOTCTLLOCAL"
@@ -32,6 +33,7 @@ class Platform:
         account_id: twelve digits, made when its state was.
         access_key_id: its own, with a prefix that AWS never issues.
         secret_access_key: never printed but by `local env`.
+        course: how its clock goes.
 
     """
 
@@ -44,6 +46,7 @@ class Platform:
     pid: int
     access_key_id: str
     secret_access_key: str = field(repr=False)
+    course: Course = field(default_factory=Course)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Platform:
@@ -64,6 +67,7 @@ class Platform:
                 pid=value["pid"],
                 access_key_id=value["accessKeyId"],
                 secret_access_key=value["secretAccessKey"],
+                course=Course(**value.get("clock", {})),
             )
         except (KeyError, TypeError) as error:
             raise Local("the local platform's state file is damaged", hint="iotctl local reset") from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from iotctl import cli
+from iotctl import cli, clock
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Ran:
 
 @pytest.fixture(autouse=True)
 def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No AWS files or variables of the developer's, a home of its own, no colours."""
+    """No AWS files or variables of the developer's, a home of its own, no colours, a clock that nobody turned."""
+    clock.turn(clock.Course())
     for name in list(os.environ):
         if name.startswith(("AWS_", "IOTCTL_", "XDG_")):
             monkeypatch.delenv(name)

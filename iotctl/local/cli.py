@@ -50,19 +50,41 @@ def up(
     ports: Annotated[
         PortChoice, typer.Option(help="auto: the system chooses, once; they are kept.")
     ] = PortChoice.DEFAULT,
+    throttle: Annotated[
+        list[str] | None,
+        typer.Option(metavar="aws|OP=N", help="Refuse what exceeds AWS's default quotas, or N requests a second."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OP:KIND[:SHARE]", help="Let calls go wrong: iot:CreateThing:reset-after:0.05."),
+    ] = None,
+    delay: Annotated[
+        list[str] | None,
+        typer.Option(metavar="aws|KIND=S", help="Let changes take as long as on AWS: policy, detach, index and more."),
+    ] = None,
+    clock_speed: Annotated[
+        float, typer.Option(metavar="N", help="Let its time pass N times as fast: schedules, timeouts, rollouts.")
+    ] = 1.0,
 ) -> Result | Stream:
-    """Start the local platform; where it runs already, say so."""
+    """Start the local platform; where it runs already, say so.
+
+    --throttle, --fault and --delay may be given several times. OP is a service and an operation as botocore has them;
+    `*` in it stands for any text. KINDs of fault: throttle, fail, unavailable, expired, denied, limit, not-found,
+    reset, hang, cut, garbage; and fail-, reset-, hang-, cut-, garbage-after, which lose the answer of what was done.
+    """
+    from iotctl.local import conditions as given
     from iotctl.local import process
     from iotctl.local.state import State
 
     state = State.here()
     region = ctx.obj.region
+    conditions = given.read(throttle or (), fault or (), delay or (), clock_speed)
     if state.running():
         return _described(process.wait_until_ready(state), "the local platform is running already")
     chosen = _ports(state, http_port, mqtt_port, https_port, auto=ports is PortChoice.AUTO)
     if detach:
-        return _described(process.background(state, chosen, region), "the local platform is running")
-    rows = (_row(platform) for platform in process.foreground(state, chosen, region))
+        return _described(process.background(state, chosen, region, conditions), "the local platform is running")
+    rows = (_row(platform) for platform in process.foreground(state, chosen, region, conditions))
     return Stream(_COLUMNS, rows, ("starting the local platform; Ctrl-C stops it",))
 
 
@@ -231,8 +253,12 @@ def _ports(state: State, http: int | None, mqtt: int | None, https: int | None, 
 
 
 def _described(platform: Platform, *notes: str) -> Result:
-    row = _row(platform)
-    return Result(data=row, table=Table(_COLUMNS, [row]), notes=notes)
+    from iotctl.local.state import State
+
+    row = {**_row(platform), "conditions": State.here().conditions()}
+    conditions = " ".join(row["conditions"])
+    said = (*notes, *((f"under {conditions}",) if conditions else ()))
+    return Result(data=row, table=Table(_COLUMNS, [row]), notes=said)
 
 
 def _row(platform: Platform) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _SHADOWS: Final = (
     "$aws/things/+/shadow/name/+/delete/accepted",
 )
 _PRESENCE: Final = ("$aws/events/presence/connected/+", "$aws/events/presence/disconnected/+")
-_BEHIND: Final = 0.05  # seconds: what changes many times within them is entered once
+BEHIND: Final = 0.05
 _AT_ONCE: Final = 50  # things, as many as take the loop some ten milliseconds
 
 
@@ -40,12 +40,14 @@ class Indexer:
     Args:
         store: whose things it enters.
         broker: what is published there says which shadows and connections changed.
+        behind: seconds after which a change is entered; what changes many times within them is entered once.
 
     """
 
-    def __init__(self, store: Store, broker: Broker) -> None:
+    def __init__(self, store: Store, broker: Broker, behind: float = BEHIND) -> None:
         self._store = store
         self._broker = broker
+        self._behind = behind
         self._configuration = configuration.configured(store)
         self._stale: dict[str, None] = {}
         self._undo: list[Callable[[], None]] = []
@@ -104,7 +106,7 @@ class Indexer:
     def _note(self, names: Iterable[str]) -> None:
         self._stale.update(dict.fromkeys(names))
         if self._stale and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_BEHIND, self._look)
+            self._timer = asyncio.get_running_loop().call_later(self._behind, self._look)
 
     def _look(self) -> None:
         """Enter a batch of what is stale; more of it in a later turn of the loop."""

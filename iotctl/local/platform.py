@@ -15,19 +15,22 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files
+from iotctl import clock, files
 from iotctl.errors import Local
+from iotctl.local.conditions import NONE, Conditions
 from iotctl.local.gateway import data_plane
 from iotctl.local.gateway.authorizer import PolicyAuthorizer
 from iotctl.local.gateway.core_api import CoreApi
 from iotctl.local.gateway.device_api import DeviceApi
 from iotctl.local.gateway.exchange import Exchange
+from iotctl.local.gateway.hindrance import Hindrance
 from iotctl.local.gateway.http import HttpGateway
 from iotctl.local.gateway.mqtt import listener as mqtt
 from iotctl.local.gateway.mqtt.broker import Broker
+from iotctl.local.gateway.mqtt.limits import Limits
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
 from iotctl.local.gateway.trust import TrustDirectory
-from iotctl.local.indexer import Indexer
+from iotctl.local.indexer import BEHIND, Indexer
 from iotctl.local.meter import Meter
 from iotctl.local.scheduler import Scheduler
 from iotctl.local.services import (
@@ -66,7 +69,7 @@ from iotctl.local.witness import Witness
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from iotctl.local.store import Event
@@ -122,13 +125,14 @@ def open_store(state: State, region: str | None = None) -> Store:
     return Store(state.database, schemas, region=region)
 
 
-def run(state: State, ports: Ports, region: str | None = None) -> Iterator[Platform]:
+def run(state: State, ports: Ports, region: str | None = None, conditions: Conditions = NONE) -> Iterator[Platform]:
     """Run the platform: it is handed out when every part listens; going on runs it until SIGTERM or SIGINT.
 
     Args:
         state: its directory.
         ports: where it listens; a zero is the system's choice, kept for the next time.
         region: of a new state.
+        conditions: what hinders, delays and hurries it.
 
     Raises:
         Locked: a platform runs on this state.
@@ -138,7 +142,8 @@ def run(state: State, ports: Ports, region: str | None = None) -> Iterator[Platf
     files.private_directory(state.directory)
     with state.hold("iotctl local up"), asyncio.Runner() as runner:
         state.forget_description()
-        running = _Running(state, ports, region)
+        clock.turn(state.course(conditions.clock_speed))
+        running = _Running(state, ports, region, conditions)
         try:
             yield runner.run(running.start())
             runner.run(running.stopping.wait())
@@ -149,23 +154,28 @@ def run(state: State, ports: Ports, region: str | None = None) -> Iterator[Platf
 class _Running:
     """One run of the platform."""
 
-    def __init__(self, state: State, ports: Ports, region: str | None) -> None:
+    def __init__(self, state: State, ports: Ports, region: str | None, conditions: Conditions) -> None:
         self._state = state
+        self._conditions = conditions
         self._ports = ports
         self._store = open_store(state, region)
+        self._store.delays = conditions.delays
         self._authorizer = PolicyAuthorizer(self._store)
         sessions = SQLiteSessionStore(self._store.connection)
         who = self._authorizer
-        self._broker = Broker(who, who, sessions, thing_of=who.thing_of)
+        self._broker = Broker(
+            who, who, sessions, Limits(publishes_per_second=conditions.publishes), thing_of=who.thing_of
+        )
         self._exchange = Exchange(self._store, self._broker, self._hear)
         self._schedulers = (
             Scheduler(self._store, rolling.next_due, rolling.run_due),
             Scheduler(self._store, defender_due.next_due, defender_due.run_due),
             Scheduler(self._store, provisioning_due.next_due, provisioning_due.run_due),
+            Scheduler(self._store, principals.next_due, principals.run_due),
         )
         self._witness = Witness(self._store, self._broker)
         self._meter = Meter(self._store, self._broker)
-        self._indexer = Indexer(self._store, self._broker)
+        self._indexer = Indexer(self._store, self._broker, max(BEHIND, clock.real_seconds(conditions.delay("index"))))
         self._trust = _trust(state.directory / "trust", self._store)
         self._parts = contextlib.AsyncExitStack()
         self.stopping = asyncio.Event()
@@ -185,7 +195,8 @@ class _Running:
 
         operations = {**OPERATIONS, **data_plane.operations(self._broker)}
         cores = CoreApi(self._store, self._authorizer)
-        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker, cores)
+        hindrance = Hindrance(self._conditions)
+        http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker, cores, hindrance)
         self._parts.push_async_callback(http.stop)
         self._exchange.start()
         self._parts.callback(self._exchange.stop)
@@ -208,7 +219,7 @@ class _Running:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stopping.set)
         platform = self._described(chosen)
-        self._state.describe(platform)
+        self._state.describe(platform, self._conditions.words)
         self._parts.callback(self._state.forget_description)
         log.info("ready: %s, account %s, region %s", platform.http_url, platform.account_id, platform.region)
         return platform
@@ -229,6 +240,7 @@ class _Running:
             pid=os.getpid(),
             access_key_id=self._store.access_key_id,
             secret_access_key=self._store.secret_access_key,
+            course=clock.course(),
         )
 
     def _hear(self, event: Event) -> None:
@@ -253,7 +265,7 @@ class _Running:
         elif kind == "principal":
             self._changed(content["principal"])
         elif kind == "policy":
-            self._changed(content["target"])
+            self._later("policy", self._changed, content["target"])
         elif kind in {"thing", "membership"}:
             for principal in principals.of(self._store, name.rpartition("/")[2]):
                 self._changed(principal)
@@ -268,7 +280,15 @@ class _Running:
             self._trust.add(certificate)
         self._authorizer.forget(identity)
         if content["status"] != "ACTIVE":
-            self._broker.disconnect_principal(identity)
+            self._later("certificate", self._broker.disconnect_principal, identity)
+
+    def _later(self, kind: str, do: Callable[[Any], object], whom: str | None) -> None:
+        """Let a change be seen after as long as it takes here; at once, unless it was asked to take time."""
+        delay = self._conditions.delay(kind)
+        if delay:
+            asyncio.get_running_loop().call_later(clock.real_seconds(delay), do, whom)
+        else:
+            do(whom)
 
     def _changed(self, principal: str | None) -> None:
         """A principal, or who knows which, may do other things than before."""

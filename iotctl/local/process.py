@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, files
 from iotctl.errors import Error, Local, Locked
+from iotctl.local.conditions import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from iotctl.local.conditions import Conditions
     from iotctl.local.state import Ports, State
     from iotctl.target import Platform
 
@@ -28,7 +30,7 @@ _FOLLOW_SECONDS: Final = 0.2
 _LOG_TAIL: Final = 2000
 
 
-def foreground(state: State, ports: Ports, region: str | None) -> Iterator[Platform]:
+def foreground(state: State, ports: Ports, region: str | None, conditions: Conditions = NONE) -> Iterator[Platform]:
     """Run the platform in this process; it is handed out once, when it is ready.
 
     Raises:
@@ -49,10 +51,10 @@ def foreground(state: State, ports: Ports, region: str | None) -> Iterator[Platf
     files.private_directory(state.directory)
     state.roll_log()
     _log_to(state)
-    yield from platform.run(state, ports, region)
+    yield from platform.run(state, ports, region, conditions)
 
 
-def background(state: State, ports: Ports, region: str | None) -> Platform:
+def background(state: State, ports: Ports, region: str | None, conditions: Conditions = NONE) -> Platform:
     """Start the platform as a process of its own, and wait until it is ready.
 
     Raises:
@@ -65,6 +67,7 @@ def background(state: State, ports: Ports, region: str | None) -> Platform:
     command = [sys.executable, "-P", "-m", "iotctl", "local", "up", "-o", "json"]
     command += [f"--{name}-port={getattr(ports, name)}" for name in ("http", "mqtt", "https")]
     command += [f"--region={region}"] if region else []
+    command += conditions.words
     environment = {**os.environ, "IOTCTL_HOME": str(state.directory.parent)}
     with state.log.open("ab") as log:
         state.log.chmod(files.PRIVATE_FILE)

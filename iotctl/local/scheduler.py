@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from iotctl import clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,7 +52,7 @@ class Scheduler:
         self.stop()
         due = self._next_due(self._store)
         if due is not None:
-            wait = min(max(0.0, due - self._store.now()), LONGEST_WAIT)
+            wait = min(clock.real_seconds(max(0.0, due - self._store.now())), LONGEST_WAIT)
             self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
 
     def _wake(self) -> None:

@@ -5,6 +5,7 @@
 ├── platform.json   where it is reached, for clients; written when it is ready
 ├── platform.db     everything it knows
 ├── platform.log
+├── clock.json      how its clock went, where it was ever turned: it goes on from there, and never back
 ├── ports.json      kept by `reset`, so that the bundles of devices stay good
 └── ca/             its CA, the key and certificate of its servers
 """
@@ -12,9 +13,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from iotctl.errors import Locked
 from iotctl.target import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LOG_LIMIT: Final = 16 * 1024 * 1024
 _PORTS: Final = ("http", "mqtt", "https")
@@ -31,7 +32,7 @@ _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """The TCP ports on 127.0.0.1; 0: the system chooses one."""
 
@@ -40,7 +41,7 @@ class Ports:
     https: int = 8443
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class State:
     """A state directory."""
 
@@ -115,8 +116,23 @@ class State:
             return None
         return pid if found.get("processStart") == process_start(pid) else None
 
-    def describe(self, platform: Platform) -> None:
-        """Write where the platform is reached: it is ready."""
+    def course(self, speed: float) -> clock.Course:
+        """How the clock of a platform that starts now goes: on from where the last one's would be by now."""
+        path, real = self.directory / "clock.json", clock.real_now().timestamp()
+        before = clock.Course(**self._json(path))
+        if speed == before.speed:
+            return before
+        course = clock.Course(real, before.shown(real), speed)
+        files.replace(path, json.dumps(dataclasses.asdict(course)).encode() + b"\n")
+        return course
+
+    def conditions(self) -> list[str]:
+        """The options that the running platform was started with to be hindered, delayed or hurried."""
+        found = self._json(self.description).get("conditions")
+        return found if isinstance(found, list) else []
+
+    def describe(self, platform: Platform, conditions: Iterable[str] = ()) -> None:
+        """Write where the platform is reached, and under which conditions: it is ready."""
         content = {
             "httpUrl": platform.http_url,
             "mqttPort": platform.mqtt_port,
@@ -128,6 +144,8 @@ class State:
             "accessKeyId": platform.access_key_id,
             "secretAccessKey": platform.secret_access_key,
             "processStart": process_start(platform.pid),
+            "conditions": list(conditions),
+            "clock": dataclasses.asdict(platform.course),
         }
         files.replace(self.description, json.dumps(content, indent=2).encode() + b"\n")
 

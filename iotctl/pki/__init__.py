@@ -104,7 +104,7 @@ class Authority:
         """A new self-signed CA that may sign leaves only (path length 0)."""
         key = new_key(key_type)
         name = _name(common_name)
-        start = clock.now() - BACKDATED
+        start = clock.real_now() - BACKDATED
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -184,7 +184,7 @@ class Authority:
         alternative: x509.SubjectAlternativeName | None = None,
         subject: x509.Name | None = None,
     ) -> x509.Certificate:
-        start = clock.now() - BACKDATED
+        start = clock.real_now() - BACKDATED
         end = min(start + timedelta(days=days), self._certificate.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()

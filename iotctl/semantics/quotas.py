@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+PUBLISHES_PER_CONNECTION: Final = 100.0
+"""PUBLISH packets a second on one MQTT connection, each way; "publish requests that exceed that quota are discarded"
+(AWS General Reference, AWS IoT Core message broker quotas)."""
+
 DEFAULTS: Final[dict[str, float]] = {
     "iot:AddThingToBillingGroup": 15,
     "iot:AddThingToThingGroup": 100,

@@ -49,7 +49,8 @@ def test_the_commands_of_a_platform(home: State, iotctl: Callable[..., Ran]) -> 
     status = iotctl("local", "status", "-o", "json")
     assert [first.code, again.code, status.code] == [0, 0, 0]
     assert first.envelope["data"] == again.envelope["data"] == status.envelope["data"]
-    assert {"httpUrl", "mqttPort", "httpsPort", "caFile", "accountId", "region", "pid"} == set(status.envelope["data"])
+    keys = {"httpUrl", "mqttPort", "httpsPort", "caFile", "accountId", "region", "pid", "conditions"}
+    assert keys == set(status.envelope["data"])
     assert "running already" in iotctl("local", "up").stderr
 
     exports = iotctl("local", "env").stdout

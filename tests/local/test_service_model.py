@@ -245,7 +245,7 @@ def test_a_body_that_is_too_large(raw: Callable[..., Raw]) -> None:
 @pytest.mark.parametrize(
     ("service", "method", "path", "named"),
     [
-        ("iot", "GET", "/audit/tasks/" + "a" * 10, "iot:DescribeAuditTask"),
+        ("iot", "GET", "/streams/s", "iot:DescribeStream"),
         ("greengrass", "POST", "/greengrass/v2/never", "POST"),
         ("iot", "PATCH", "/nowhere/at/all", "PATCH /nowhere/at/all"),
         ("dynamodb", "POST", "/", "dynamodb"),

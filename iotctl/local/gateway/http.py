@@ -19,9 +19,10 @@ from aiohttp import web
 
 from iotctl import clock
 from iotctl.aws import service_model
-from iotctl.local.gateway import answers, device_api, websocket
+from iotctl.local.gateway import answers, device_api, hindrance, websocket
 from iotctl.local.gateway import service_model as models
 from iotctl.local.gateway.answers import Answer, Dialect
+from iotctl.local.gateway.hindrance import BrokenError, Hindrance, break_off, strike
 from iotctl.local.gateway.s3 import gateway as s3
 from iotctl.local.services import OPERATIONS, AwsError, temporary_credentials
 from iotctl.local.services.signature import Refusal
@@ -30,7 +31,7 @@ from iotctl.text import sanitize
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from iotctl.local.gateway.core_api import CoreApi
     from iotctl.local.gateway.device_api import DeviceApi
@@ -76,6 +77,7 @@ class HttpGateway:
         devices: what clients with a certificate may ask for; none: nothing.
         broker: where MQTT over WebSocket leads to; none: there is none.
         cores: what clients with a certificate may ask for that no service model has; none: nothing.
+        hindrance: what stands in the way of operations.
 
     """
 
@@ -86,13 +88,15 @@ class HttpGateway:
         devices: DeviceApi | None = None,
         broker: Broker | None = None,
         cores: CoreApi | None = None,
+        hindrance: Hindrance = Hindrance(),  # noqa: B008  one that hinders nothing
     ) -> None:
         self._store = store
         self._operations = operations
         self._devices = devices
         self._broker = broker
         self._cores = cores
-        self._s3 = s3.S3Gateway(store, operations, self._secret_for_s3)
+        self._hindrance = hindrance
+        self._s3 = s3.S3Gateway(store, operations, self._secret_for_s3, hindrance)
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
         self._runner = web.ServerRunner(
@@ -120,6 +124,8 @@ class HttpGateway:
         request_id = str(uuid.uuid4())
         try:
             operation, response = await self._respond(request, request_id)
+        except BrokenError as broken:
+            operation, response = "", await break_off(request, broken)
         except Exception:
             log.exception("request %s failed", request_id)
             message = "An internal failure of the local platform; its log says more: iotctl local logs"
@@ -157,7 +163,7 @@ class HttpGateway:
         try:
             self._local(request)
             who = websocket.verify_presigned(
-                request.raw_path.partition("?")[2], request.headers, self._secret, clock.now()
+                request.raw_path.partition("?")[2], request.headers, self._secret, clock.real_now()
             )
         except AwsError as error:
             who = Refusal(error.message)
@@ -209,7 +215,7 @@ class HttpGateway:
             parameters = call.parameters(asked, labels)
             if device is not None and self._devices is not None:
                 self._devices.permit(device, name, parameters)
-            return name, call.answer(await self._carry_out(name, parameters))
+            return name, await self._carry_out(name, parameters, call.answer)
         except AwsError as error:
             status = api.status(error.code)
             return name, answers.error(Dialect.JSON, status, error.code, error.message, request_id, **error.members)
@@ -220,21 +226,30 @@ class HttpGateway:
         operation = form.get("Action", "")
         known = operation in service_model(service).operation_names
         name = f"{service}:{operation}" if known else ""
-        try:
-            result = await self._carry_out(name or f"{service}:{operation[:64]}", {})
-        except AwsError as error:
-            return name, answers.error(Dialect.QUERY, 400, error.code, error.message, request_id)
-        namespace = service_model(service).metadata["xmlNamespace"]
-        return name, answers.query_result(operation, namespace, result, request_id)
 
-    async def _carry_out(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        def written(result: dict[str, Any]) -> Answer:
+            namespace = service_model(service).metadata["xmlNamespace"]
+            return answers.query_result(operation, namespace, result, request_id)
+
+        try:
+            return name, await self._carry_out(name or f"{service}:{operation[:64]}", {}, written)
+        except AwsError as error:
+            status = hindrance.STATUSES.get(error.code, 400)
+            return name, answers.error(Dialect.QUERY, status, error.code, error.message, request_id)
+
+    async def _carry_out(
+        self, name: str, parameters: dict[str, Any], write: Callable[[dict[str, Any]], Answer]
+    ) -> Answer:
         operation = self._operations.get(name)
         if operation is None:
             message = f"{name} is not built in the local platform; nothing was done"
             raise AwsError("NotImplementedException", message)
+        fault = self._hindrance.before(name)
         if operation.prepare:
             parameters["prepared"] = await asyncio.to_thread(operation.prepare, self._store)
-        return operation(self._store, **parameters)
+        answer = write(operation(self._store, **parameters))
+        strike(fault, answer)
+        return answer
 
     def _local(self, request: web.BaseRequest) -> None:
         """Refuse a request that does not come from a client of this machine."""

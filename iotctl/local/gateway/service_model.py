@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from iotctl.aws import service_model
+from iotctl.local.gateway import hindrance
 from iotctl.local.gateway.answers import JSON, Answer
 from iotctl.local.gateway.shapes import Reader, Writer, problem, reader, timestamp, wire_name, writer
 from iotctl.local.services import AwsError
@@ -34,7 +35,7 @@ SERVICES: Final = {
 }
 """The services of the rest-json protocol, by the name that a request is signed for."""
 
-_UNDECLARED: Final = {"UnknownOperationException": 404, "ForbiddenException": 403}
+_UNDECLARED: Final = {**hindrance.STATUSES, "UnknownOperationException": 404, "ForbiddenException": 403}
 """The statuses of errors that a service answers with and its model does not have."""
 _REFUSALS: Final = ("InvalidRequestException", "ValidationException", "BadRequestException")
 
@@ -101,6 +102,8 @@ class Api:
 
     def status(self, code: str) -> int:
         """The HTTP status of an error."""
+        if code == "ThrottlingException":
+            return 429  # what clients see, whatever the model of iot says (400)
         return _statuses(self.service).get(code, _UNDECLARED.get(code, 400))
 
 

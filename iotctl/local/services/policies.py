@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS policy_version (
     policy_name TEXT NOT NULL REFERENCES policy (name) ON DELETE CASCADE, version INTEGER NOT NULL,
     document TEXT NOT NULL, generation TEXT NOT NULL, created REAL NOT NULL,
     PRIMARY KEY (policy_name, version)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policy_detached (
+    policy_name TEXT PRIMARY KEY REFERENCES policy (name) ON DELETE CASCADE, at REAL NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -80,7 +83,10 @@ def delete_policy(store: Store, policyName: str) -> None:
             f"Cannot delete the policy because it has one or more policy versions attached to it (name={policyName})"
         )
         raise AwsError("DeleteConflictException", message)
-    if store.row("SELECT 1 FROM policy_attachment WHERE policy_name = ?", policyName):
+    # "It can take up to five minutes after a policy is detached before it's ready to be deleted" (the API reference).
+    since = store.now() - store.delays.get("delete-policy", 0.0)
+    lately = store.row("SELECT 1 FROM policy_detached WHERE policy_name = ? AND at > ?", policyName, since)
+    if lately or store.row("SELECT 1 FROM policy_attachment WHERE policy_name = ?", policyName):
         message = (
             f"The policy cannot be deleted as the policy is attached to one or more principals (name={policyName})"
         )
@@ -203,6 +209,12 @@ def listed(store: Store, name: str) -> dict[str, str]:
 def document(store: Store, name: str) -> str:
     """The document of a policy's default version: the one in effect."""
     return str(_version(store, name, known(store, name)["default_version"])["document"])
+
+
+def detached(store: Store, name: str, target: str) -> None:
+    """Note that a policy is no longer attached to a target."""
+    store.execute("INSERT OR REPLACE INTO policy_detached VALUES (?, ?)", name, store.now())
+    changed(store, name, target)
 
 
 def changed(store: Store, name: str, target: str | None = None) -> None:

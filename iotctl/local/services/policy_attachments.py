@@ -50,7 +50,7 @@ def attach_policy(store: Store, policyName: str, target: str) -> None:
 def detach_policy(store: Store, policyName: str, target: str) -> None:
     """Detach a policy; one that is not attached is no error."""
     if store.execute("DELETE FROM policy_attachment WHERE target = ? AND policy_name = ?", target, policyName):
-        policies.changed(store, policyName, target)
+        policies.detached(store, policyName, target)
 
 
 @operation("iot:AttachPrincipalPolicy")

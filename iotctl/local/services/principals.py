@@ -19,7 +19,11 @@ CREATE TABLE IF NOT EXISTS thing_principal (
     thing_name TEXT NOT NULL REFERENCES thing (name), principal TEXT NOT NULL, type TEXT NOT NULL,
     PRIMARY KEY (thing_name, principal)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS thing_principal_by_principal ON thing_principal (principal, thing_name)
+CREATE INDEX IF NOT EXISTS thing_principal_by_principal ON thing_principal (principal, thing_name);
+CREATE TABLE IF NOT EXISTS leaving_principal (
+    thing_name TEXT NOT NULL, principal TEXT NOT NULL, due REAL NOT NULL, PRIMARY KEY (thing_name, principal),
+    FOREIGN KEY (thing_name, principal) REFERENCES thing_principal (thing_name, principal) ON DELETE CASCADE
+) WITHOUT ROWID
 """
 
 EXCLUSIVE: Final = "EXCLUSIVE_THING"
@@ -35,6 +39,7 @@ def attach_thing_principal(
     things.known(store, thingName)
     for row in store.rows("SELECT thing_name, type FROM thing_principal WHERE principal = ? LIMIT 2", principal):
         if row["thing_name"] == thingName and row["type"] == thingPrincipalType:
+            store.execute("DELETE FROM leaving_principal WHERE thing_name = ? AND principal = ?", thingName, principal)
             return
         if EXCLUSIVE in {row["type"], thingPrincipalType}:
             message = (
@@ -50,11 +55,28 @@ def attach_thing_principal(
 
 @operation("iot:DetachThingPrincipal")
 def detach_thing_principal(store: Store, thingName: str, principal: str) -> None:
-    """Detach a principal from a thing."""
+    """Detach a principal from a thing: "it might take several seconds for the detachment to propagate"."""
     things.known(store, thingName)
-    if not store.execute("DELETE FROM thing_principal WHERE thing_name = ? AND principal = ?", thingName, principal):
+    if not attached(store, principal, thingName):
         raise not_found(f"The principal {principal} is not attached to thing {thingName}")
-    store.publish(f"$local/principal/{thingName}", {"principal": principal, "operation": "DETACHED"})
+    due = store.now() + store.delays.get("detach", 0.0)
+    store.execute("INSERT INTO leaving_principal VALUES (?, ?, ?) ON CONFLICT DO NOTHING", thingName, principal, due)
+    run_due(store)
+    store.publish("$local/due/principal", {})
+
+
+def next_due(store: Store) -> float | None:
+    """When the next detached principal is gone, in seconds since 1970; None: none is leaving."""
+    row = store.row("SELECT min(due) AS due FROM leaving_principal")
+    return row["due"] if row else None
+
+
+def run_due(store: Store) -> None:
+    """Let the principals be gone whose time has come."""
+    with store.transaction():
+        for thing_name, principal, _ in store.rows("SELECT * FROM leaving_principal WHERE due <= ?", store.now()):
+            store.execute("DELETE FROM thing_principal WHERE thing_name = ? AND principal = ?", thing_name, principal)
+            store.publish(f"$local/principal/{thing_name}", {"principal": principal, "operation": "DETACHED"})
 
 
 @operation("iot:ListThingPrincipals")

@@ -175,10 +175,10 @@ class Fetcher:
         for _ in range(2):
             address = object_url(self._settings.s3, bucket, key, region)
             credentials = self._cloud.credentials()
-            head = presigned("HEAD", address, region, credentials, clock.now())
+            head = presigned("HEAD", address, region, credentials, clock.real_now())
             other, size = _size(artifact, "HEAD", head)
             if not other or other == region:
-                return presigned("GET", address, region, credentials, clock.now()), size
+                return presigned("GET", address, region, credentials, clock.real_now()), size
             region = other  # the bucket is elsewhere
         raise Failed(f"{artifact.uri}: S3 does not say in which region its bucket is", Code.DOWNLOAD)
 

@@ -593,7 +593,7 @@ class Broker:
             self._end_session(session)
         self._presence.sweep(moment)
         if self._loop is not None:
-            self._sweeper = self._loop.call_later(self.limits.sweep_every, self._sweep)
+            self._sweeper = self._loop.call_later(clock.real_seconds(self.limits.sweep_every), self._sweep)
 
     def _end_session(self, session: Session) -> None:
         client_id = session.client.client_id

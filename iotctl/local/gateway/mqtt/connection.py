@@ -41,6 +41,7 @@ from iotctl.local.gateway.mqtt.packets import (
 from iotctl.local.gateway.mqtt.presence import DisconnectReason
 from iotctl.local.gateway.mqtt.session import Client
 from iotctl.local.gateway.mqtt.store import Message
+from iotctl.local.gateway.rates import bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         "_incoming",
         "_out",
         "_principal",
+        "_rate",
         "_socket",
         "_transport",
         "_unacknowledged",
@@ -118,6 +120,7 @@ class Connection(asyncio.Protocol):
         self.connected_at = 0.0
         self.patience = broker.limits.connect_within
         self.deadline = 0.0
+        self._rate = bucket(broker.limits.publishes_per_second)
 
     # --- asyncio's side
 
@@ -261,6 +264,8 @@ class Connection(asyncio.Protocol):
         if qos > 1:
             raise MalformedPacket("QoS 2 is not supported", Code.QOS_NOT_SUPPORTED)
         limits = self._broker.limits
+        if self._rate is not None and not self._rate.take():
+            return  # "Publish requests that exceed that quota are discarded"
         if len(payload) > limits.payload:
             raise MalformedPacket(f"the payload is larger than {limits.payload} bytes", Code.PACKET_TOO_LARGE)
         expires_at = None

@@ -34,6 +34,7 @@ class Limits:
     message_expiry_most: int = 604_800
     subscription_identifiers: bool = False
     connect_within: float = 5.0
+    publishes_per_second: float | None = None  # AWS allows 100 on a connection, each way; nothing is refused by default
     # AWS publishes no figure for these; they bound the memory and the disk that one client can take.
     queued_messages: int = 10_000
     queued_bytes: int = 8 * 1024 * 1024

@@ -16,6 +16,7 @@ from iotctl import clock
 from iotctl.local.gateway.mqtt.codec import publish_parts
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, V5, Properties, SubscriptionRequest
 from iotctl.local.gateway.mqtt.store import Backlog, Message, SessionStore, Stored, StoredSession
+from iotctl.local.gateway.rates import bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class Session:
         "_number",
         "_on_relief",
         "_queue",
+        "_rate",
         "_receives",
         "_store",
         "_waiting",
@@ -117,6 +119,7 @@ class Session:
         self.client = client
         self.version = version
         self.expiry = expiry
+        self._rate = bucket(limits.publishes_per_second)
         self.expires_at: float | None = None
         self.link: Link | None = None
         self.subscriptions: dict[str, Subscription] = {}
@@ -166,7 +169,7 @@ class Session:
         """Send a message, or keep it: QoS 0 only to who reads it now, QoS 1 within the session's limits."""
         link = self.link
         if not qos:
-            if link is None or link.paused:
+            if link is None or link.paused or (self._rate is not None and not self._rate.take()):
                 self.dropped += 1
             else:
                 self._write(link, message, 0, retain, identifiers, wire)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -16,6 +17,7 @@ from aiohttp import web
 from iotctl import clock
 from iotctl.local.gateway import answers
 from iotctl.local.gateway.answers import Dialect
+from iotctl.local.gateway.hindrance import S3_CODES, BrokenError, strike
 from iotctl.local.gateway.s3 import routes, xml
 from iotctl.local.gateway.s3.body import Body
 from iotctl.local.services import AwsError
@@ -24,10 +26,11 @@ from iotctl.local.services.s3.content import SOURCES, Content, Slice, Source, Wr
 from iotctl.local.services.signature import Refusal, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from botocore.model import OperationModel
 
+    from iotctl.local.gateway.hindrance import Hindrance
     from iotctl.local.services import Operation
     from iotctl.local.store import Store
 
@@ -42,6 +45,8 @@ _VERSION_2: Final = re.compile(r"[?&]AWSAccessKeyId=")
 _SENT: Final = 256 * 1024
 _STATUS: Final = {
     "InternalError": 500,
+    "ServiceUnavailable": 503,
+    "SlowDown": 503,
     "NotModified": 304,
     "AccessDenied": 403,
     "InvalidAccessKeyId": 403,
@@ -88,11 +93,16 @@ class S3Gateway:
     """
 
     def __init__(
-        self, store: Store, operations: Mapping[str, Operation], secret_for: Callable[[str], str | None]
+        self,
+        store: Store,
+        operations: Mapping[str, Operation],
+        secret_for: Callable[[str], str | None],
+        hindrance: Hindrance,
     ) -> None:
         self._store = store
         self._operations = operations
         self._secret_for = secret_for
+        self._hindrance = hindrance
 
     def is_meant(self, service: str, host: str, raw_path: str) -> bool:
         """Whether a request is one of S3.
@@ -127,6 +137,8 @@ class S3Gateway:
             done = await self._carry_out(asked, known, allowed)
         except AwsError as error:
             response = _refusal(asked, error)
+        except BrokenError:
+            raise
         except Exception:
             log.exception("request %s failed", asked.request_id)
             response = _refusal(asked, AwsError("InternalError", _INTERNAL))
@@ -143,7 +155,7 @@ class S3Gateway:
         if request.headers.get("Authorization"):
             return
         payload = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
-        now = clock.now()
+        now = clock.real_now()
         found = verify(
             request.method, path, query, request.headers, self._secret_for, now, service=SERVICE, payload=payload
         )
@@ -169,7 +181,11 @@ class S3Gateway:
             raise AwsError("NotImplemented", f"{name} is not built in the local platform; nothing was done")
         parameters = routes.parameters(wanted, model, operation, self._store.account_id)
         await self._read_document(request, model, parameters)
+        with _in_its_own_words():
+            fault = self._hindrance.before(name)
         result = await self._run(name, operation, parameters, request)
+        with _in_its_own_words():
+            strike(fault)
         return await _respond(asked, model, result)
 
     async def _read_document(self, request: web.BaseRequest, model: OperationModel, parameters: dict[str, Any]) -> None:
@@ -220,6 +236,15 @@ class S3Gateway:
         except BaseException:
             writing.discard()
             raise
+
+
+@contextlib.contextmanager
+def _in_its_own_words() -> Iterator[None]:
+    """Say what hinders a request as S3 says it."""
+    try:
+        yield
+    except AwsError as error:
+        raise AwsError(S3_CODES[error.code], error.message) from error
 
 
 async def _continue(request: web.BaseRequest) -> None:

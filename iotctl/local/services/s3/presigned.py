@@ -40,7 +40,7 @@ def presigned_get(store: Store, bucket: str, key: str, seconds: int) -> str:
         secret=store.secret_access_key,
         region=store.region,
         service="s3",
-        now=clock.now(),
+        now=clock.real_now(),
         seconds=seconds,
     )
     return f"{url}{path}?{query}"
