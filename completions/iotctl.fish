@@ -117,6 +117,8 @@ complete -c iotctl -n "__iotctl_at 'ota cancel'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a trend -d 'Show the findings of the audits of this account and region that were made on this machine.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a watch -d 'Audit again and again, and tell only what is new and what is healed.'
 complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
 complete -c iotctl -n "__iotctl_at 'audit run'" -l baseline
@@ -138,6 +140,20 @@ complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l baseline
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l check
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l count
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l crl
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l every
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l live
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l notify
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l on-change
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l search
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l things
+complete -c iotctl -n "__iotctl_at 'audit watch'" -l help
+complete -c iotctl -n "__iotctl_at 'audit trend'" -l last
+complete -c iotctl -n "__iotctl_at 'audit trend'" -l help
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a feedback -d 'Bring the inputs that cores sent back down, with a manifest that Ground Truth reads.'
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a push -d 'Put a model on core devices: tried here, uploaded, made a component, deployed beside what runs there.'
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a rollback -d 'Go back to the release that a target had before, or to another; everything else stays as it is.'

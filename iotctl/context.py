@@ -63,11 +63,7 @@ class Context:
             Auth: no credentials, or it is another account than the one expected.
 
         """
-        from iotctl.aws import Aws
-
-        if self._local and self._profile:
-            raise Usage("--profile names an AWS account, --local the local platform: give one of them")
-        aws = Aws(profile=self._profile, region=self.region, platform=self.platform if self._local else None)
+        aws = self._account()
         if self._expect_account and aws.target.account_id != self._expect_account:
             raise Auth(
                 f"this is {aws.target}, and --expect-account says {self._expect_account}",
@@ -75,6 +71,19 @@ class Context:
                 hint="choose another --profile; nothing was done",
             )
         return aws
+
+    @functools.cached_property
+    def sending(self) -> Aws:
+        """The same account once more, for what a command that only reads sends out: a notification, nothing else."""
+        assert self.aws.target, "it was checked to be the account that was expected"
+        return self._account()
+
+    def _account(self) -> Aws:
+        from iotctl.aws import Aws
+
+        if self._local and self._profile:
+            raise Usage("--profile names an AWS account, --local the local platform: give one of them")
+        return Aws(profile=self._profile, region=self.region, platform=self.platform if self._local else None)
 
     @property
     def reading(self) -> Aws:

@@ -225,6 +225,14 @@ class Journal:
             beside.replace(path)
 
     @contextlib.contextmanager
+    def own(self, schema: str) -> Iterator[sqlite3.Connection]:
+        """A transaction on tables of a capability's own, which the schema makes where they are not there yet."""
+        with self._transaction():
+            for statement in schema.split(";"):
+                self._connection.execute(statement)
+            yield self._connection
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
             with self._connection:

@@ -49,6 +49,18 @@ _ROLES: Final = (
 )
 """Without these the checks of role aliases and identity pools are skipped."""
 
+_AUDITED: Final = (
+    *_FLEET,
+    *_ROLES,
+    "greengrassv2:ListCoreDevices",
+    "greengrassv2:ListInstalledComponents",
+    "iot:DescribeCACertificate",
+    "iot:GetLoggingOptions",
+    "iot:GetThingConnectivityData",
+    "iot:GetV2LoggingOptions",
+    "iot:ListCACertificates",
+)
+
 _ROLLOUT: Final = ("iot:DescribeJob", "iot:ListTagsForResource", "sts:GetCallerIdentity")
 _FAILURES: Final = ("iot:DescribeJobExecution", "iot:ListJobExecutionsForJob")
 
@@ -120,17 +132,21 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     # An operator's MQTT connection is allowed by IAM too, with the actions of IoT policies.
     "shadow watch": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "audit baseline": (*_SCOPE, *_FLEET),
+    "audit watch": (
+        *_SCOPE,
+        *_AUDITED,
+        "iot:Connect",
+        "iot:DescribeEndpoint",
+        "iot:DescribeEventConfigurations",
+        "iot:Publish",
+        "iot:Receive",
+        "iot:Subscribe",
+        "sns:Publish",
+    ),
+    "audit trend": ("sts:GetCallerIdentity",),
     "audit run": (
         *_SCOPE,
-        *_FLEET,
-        *_ROLES,
-        "greengrassv2:ListCoreDevices",
-        "greengrassv2:ListInstalledComponents",
-        "iot:DescribeCACertificate",
-        "iot:GetLoggingOptions",
-        "iot:GetThingConnectivityData",
-        "iot:GetV2LoggingOptions",
-        "iot:ListCACertificates",
+        *_AUDITED,
     ),
     "ota watch": (
         *_ROLLOUT,

@@ -1,4 +1,4 @@
-"""audit: run · checks · baseline."""
+"""audit: run · checks · baseline · watch · trend."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import typer
 from iotctl import options
 from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx, Search, ThingGroup, ThingsFile
-from iotctl.result import Column, Result, Table
+from iotctl.result import Column, Result, Stream, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iotctl.audit.verdict import Audit
-    from iotctl.scope import Scope
-    from iotctl.semantics.checks import Check, Severity
-    from iotctl.semantics.checks.fleet import RevocationList
 
 _CAPTURED = ("things", "groups", "principals", "targets", "policies", "shadows", "pems")
 
@@ -27,13 +24,22 @@ app = options.capability(
 )
 
 
+Check = Annotated[list[str] | None, typer.Option("--check", metavar="ID", help="Only this check; repeatable.")]
+Baseline = Annotated[Path | None, typer.Option("--baseline", metavar="FILE", help="The declared configuration (TOML).")]
+Crl = Annotated[list[Path] | None, typer.Option("--crl", metavar="FILE", help="A CA's revocation list; repeatable.")]
+Live = Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")]
+
+
 @options.command(app, example="iotctl audit checks\niotctl audit checks DEVICE_CERTIFICATE_EXPIRING_CHECK")
 def checks(
     ctx: Ctx,  # noqa: ARG001  every command takes it
     name: Annotated[str | None, typer.Argument(metavar="[CHECK]", help="All about one check.")] = None,
 ) -> Result:
     """List the checks: what each finds, how bad that is, and what it looks at."""
-    found = [_known(name)] if name else list(_all().values())
+    from iotctl.audit import asked
+    from iotctl.semantics.checks import load
+
+    found = [asked.known(name)] if name else list(load().values())
     rows = [
         {
             "checkName": one.name,
@@ -58,18 +64,12 @@ def checks(
 )
 def run(
     ctx: Ctx,
-    check: Annotated[
-        list[str] | None, typer.Option("--check", metavar="ID", help="Only this check; repeatable.")
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="The declared configuration (TOML).")
-    ] = None,
+    check: Check = None,
+    baseline: Baseline = None,
     thing_group: ThingGroup = None,
     search: Search = None,
     things: ThingsFile = None,
-    crl: Annotated[
-        list[Path] | None, typer.Option("--crl", metavar="FILE", help="A CA's revocation list; repeatable.")
-    ] = None,
+    crl: Crl = None,
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 4 from this severity on: low to critical.")
     ] = "low",
@@ -79,7 +79,7 @@ def run(
     sample: Annotated[
         str | None, typer.Option("--sample", metavar="N|P%", help="Only so many things, always the same.")
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Read every shadow itself, not the fleet index.")] = False,
+    live: Live = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on with an audit that was stopped.")] = False,
     engine: Annotated[
         str, typer.Option("--engine", metavar="iotctl|defender", help="Who judges: this tool, or AWS Device Defender.")
@@ -95,29 +95,35 @@ def run(
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""
     from dataclasses import replace
 
-    from iotctl.audit import baseline as declared
-    from iotctl.audit import defender, observe, verdict
-    from iotctl.semantics.checks import Rules, judge
+    from iotctl.audit import asked, defender, history
+    from iotctl.journal import Journal
 
-    chosen = [_known(name) for name in check] if check else list(_all().values())
-    severity, reports = _severity(fail_on), _reports(report)
-    crls = tuple(_crl(path) for path in crl or ())
-    read = declared.read(baseline, ctx.obj.target) if baseline else None
-    rules = read.rules() if read else Rules()
-    scope = _scope(thing_group, search, things)
-    if _by_defender(engine, configure=configure):
-        audit, more = defender.audited(ctx.obj, chosen, rules, scope, configure=configure, timeout=timeout)
-        _write(audit, reports, ctx)
-        answer = _result(audit, audit.exit(severity, check or ()), more.notes)
-        return replace(answer, data={**answer.data, "engine": "defender", "auditTaskId": more.task_id})
-    wanted = observe.Wanted.of(
-        chosen, things=scope, baseline=rules.baseline, crls=crls, sample=_sample(sample), live=live, fresh=fresh
+    severity, reports = asked.severity(fail_on), asked.reports(report)
+    scope = asked.scope(thing_group, search, things)
+    wanted = asked.asked(
+        ctx.obj,
+        check=check or (),
+        baseline=baseline,
+        scope=scope,
+        crl=crl or (),
+        sample=sample,
+        live=live,
+        fresh=fresh,
     )
-    seen = observe.fleet(ctx.obj, wanted)
-    findings, verdicts = judge(seen.fleet, rules, chosen)
-    audit = verdict.settled(findings, verdicts, rules.baseline.exemptions if rules.baseline else (), seen.fleet)
+    if _by_defender(engine, configure=configure):
+        audit, more = defender.audited(
+            ctx.obj, wanted.checks, wanted.rules, scope, configure=configure, timeout=timeout
+        )
+        _write(audit, reports, ctx)
+        answer = _result(audit, audit.exit(severity, wanted.named), more.notes)
+        return replace(answer, data={**answer.data, "engine": "defender", "auditTaskId": more.task_id})
+    audit, seen = asked.audited(ctx.obj, wanted)
     _write(audit, reports, ctx)
-    return _result(audit, audit.exit(severity, check or ()), seen.notes)
+    code = audit.exit(severity, wanted.named)
+    with Journal(ctx.obj.home) as journal:
+        changed = history.record(journal, history.Series("audit run", wanted.words, ctx.obj.target), audit, code)
+    told = f"since the last audit of {wanted.words}: {len(changed.new):,} new, {len(changed.healed):,} healed"
+    return _result(audit, code, (*seen.notes, told))
 
 
 @options.command(
@@ -128,10 +134,10 @@ def run(
 )
 def baseline_(ctx: Ctx, thing_group: ThingGroup = None, search: Search = None, things: ThingsFile = None) -> Result:
     """Print the baseline that the fleet is now: policies, and what all things, and those of each group, share."""
-    from iotctl.audit import capture, observe
+    from iotctl.audit import asked, capture, observe
     from iotctl.result import Failure
 
-    wanted = observe.Wanted(frozenset(_CAPTURED), _scope(thing_group, search, things))
+    wanted = observe.Wanted(frozenset(_CAPTURED), asked.scope(thing_group, search, things))
     fleet = observe.fleet(ctx.obj, wanted).fleet
     missed = [reason for attribute, reason in fleet.unread.items() if attribute in _CAPTURED]
     text = capture.captured(fleet)
@@ -141,18 +147,66 @@ def baseline_(ctx: Ctx, thing_group: ThingGroup = None, search: Search = None, t
     return Result({"baseline": text}, text=text, failures=failures)
 
 
+@options.command(
+    app,
+    example="iotctl audit watch --every 1h --notify webhook:hook.url\n"
+    "iotctl audit watch --on-change --baseline baseline.toml --notify mqtt:alerts/audit -o json",
+    exits=(Exit.PARTIAL, Exit.AUTH, Exit.NOT_FOUND),
+)
+def watch(
+    ctx: Ctx,
+    check: Check = None,
+    baseline: Baseline = None,
+    thing_group: ThingGroup = None,
+    search: Search = None,
+    things: ThingsFile = None,
+    crl: Crl = None,
+    live: Live = False,
+    every: Annotated[str, typer.Option("--every", metavar="TIME", help="Audit all of it so often.")] = "1h",
+    on_change: Annotated[
+        bool, typer.Option("--on-change", help="Also audit the things whose shadow or registry entry changes, at once.")
+    ] = False,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option("--notify", metavar="WHERE", help="terminal, mqtt:TOPIC, sns:ARN, webhook:FILE; repeatable."),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many audits of all of it.")] = None,
+) -> Stream:
+    """Audit again and again, and tell only what is new and what is healed."""
+    from iotctl import text
+    from iotctl.audit import asked, watching
+
+    scope = asked.scope(thing_group, search, things)
+    wanted = asked.asked(
+        ctx.obj, check=check or (), baseline=baseline, scope=scope, crl=crl or (), live=live, fresh=True
+    )
+    how = watching.How(text.seconds(every), on_change, count, notify or ())
+    if not how.every:
+        raise Usage("--every 0 would never rest", hint="--every 1h")
+    keys = ("findingId", "event", "severity", "resource", "checkName", "expected", "actual", "mend")
+    columns = tuple(Column(key) for key in keys)
+    return Stream(columns, watching.watch(ctx.obj, wanted, how), (f"watching {wanted.words}; Ctrl-C ends it",))
+
+
+@options.command(app, example="iotctl audit trend\niotctl audit trend --last 90 -o json", exits=(Exit.AUTH,))
+def trend(ctx: Ctx, last: Annotated[int, typer.Option(min=1, help="So many audits, the newest first.")] = 30) -> Result:
+    """Show the findings of the audits of this account and region that were made on this machine."""
+    from iotctl.audit import history
+    from iotctl.journal import Journal
+
+    with Journal(ctx.obj.home) as journal:
+        rows = list(history.trend(journal, ctx.obj.target, last))
+    keys = ("time", "findings", "critical", "high", "medium", "low", "new", "healed", "unknownChecks", "audit")
+    notes = () if rows else ("no audit was made on this machine: iotctl audit run",)
+    return Result({"audits": rows}, Table(tuple(Column(key) for key in keys), rows), notes=notes)
+
+
 def _by_defender(engine: str, *, configure: bool) -> bool:
     if engine not in {"iotctl", "defender"}:
         raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
     if configure and engine != "defender":
         raise Usage("--configure is about Device Defender", hint="add --engine defender")
     return engine == "defender"
-
-
-def _scope(thing_group: str | None, search: str | None, things: str | None) -> Scope | None:
-    from iotctl.scope import Scope
-
-    return Scope(None, thing_group, search, things) if thing_group or search or things else None
 
 
 def _result(audit: Audit, code: Exit, notes: tuple[str, ...]) -> Result:
@@ -194,63 +248,3 @@ def _write(audit: Audit, reports: Mapping[str, Path], ctx: Ctx) -> None:
 
     for kind, path in reports.items():
         files.replace(path, KINDS[kind](audit, ctx.obj.target).encode(errors="backslashreplace"), 0o644)
-
-
-def _all() -> Mapping[str, Check]:
-    from iotctl.semantics.checks import load
-
-    return load()
-
-
-def _known(name: str) -> Check:
-    from iotctl.text import nearest
-
-    found = _all().get(name.upper())
-    if found is None:
-        meant = nearest(name.upper(), _all())
-        raise Usage(f"there is no check {name!r}", hint=f"did you mean {meant}?" if meant else "iotctl audit checks")
-    return found
-
-
-def _severity(word: str) -> Severity:
-    from iotctl.semantics.checks import Severity as Known
-
-    if word.upper() not in set(Known):
-        raise Usage(f"{word!r} is not a severity", hint="--fail-on low|medium|high|critical")
-    return Known(word.upper())
-
-
-def _sample(text: str | None) -> float:
-    """How many things: a number of them from 1 on, a share of them below 1, 0 for all."""
-    number, percent = (text or "0").removesuffix("%"), (text or "").endswith("%")
-    try:
-        size = float(number) / 100 if percent else float(int(number))
-    except ValueError:
-        size = -1
-    if size < 0 or (percent and size > 1) or (text and not size):
-        raise Usage(f"--sample {text!r} is not a number of things", hint="--sample 500, or --sample 5%")
-    return 0 if percent and size == 1 else size
-
-
-def _reports(text: str | None) -> dict[str, Path]:
-    from iotctl.audit.report import KINDS
-
-    found: dict[str, Path] = {}
-    for part in text.split(",") if text else ():
-        kind, equals, path = part.partition("=")
-        if kind not in KINDS or not equals or not path:
-            raise Usage(f"--report {part!r} is not KIND=FILE", hint=f"kinds: {', '.join(KINDS)}")
-        found[kind] = Path(path)
-    return found
-
-
-def _crl(path: Path) -> RevocationList:
-    from iotctl import pki
-    from iotctl.semantics.checks.fleet import RevocationList
-
-    try:
-        return RevocationList(*pki.revocations(path.read_bytes()))
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
-    except Usage as error:
-        raise Usage(f"{path}: {error.message}", code=error.code, on=str(path)) from error

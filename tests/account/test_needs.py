@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("command", needs.OPERATIONS)
 def test_every_operation_exists(command: str) -> None:
     """A misspelt one would be missing in the IAM policy."""
-    of_mqtt = {"iot:Connect", "iot:Receive", "iot:Subscribe"}  # IAM allows them, and they are no HTTP operations
+    of_mqtt = {
+        "iot:Connect",
+        "iot:Publish",
+        "iot:Receive",
+        "iot:Subscribe",
+    }  # IAM allows them, and they are no HTTP operations
     for op in set(needs.OPERATIONS[command]) - of_mqtt:
         service, _, operation = op.partition(":")
         assert operation in service_model(service).operation_names, op
