@@ -44,6 +44,7 @@ from iotctl.local.services import (
     greengrass,
     group_members,
     index,
+    issued_certificates,
     jobs,
     logging_options,
     policies,
@@ -62,6 +63,7 @@ from iotctl.local.services.authority import authority, ca_file, server_files
 from iotctl.local.services.defender import due as defender_due
 from iotctl.local.services.jobs import rolling
 from iotctl.local.services.provisioning import due as provisioning_due
+from iotctl.local.services.provisioning import just_in_time
 from iotctl.local.services.s3 import buckets, content, copies, listing, objects, parts, presigned, uploads
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
@@ -88,6 +90,7 @@ SERVICES: Final[tuple[Any, ...]] = (
     *greengrass.SERVICES,
     group_members,
     *index.SERVICES,
+    issued_certificates,
     *jobs.SERVICES,
     listing,
     logging_options,
@@ -260,8 +263,8 @@ class _Running:
         if kind == "index":
             return
         content = json.loads(event.payload)
-        if kind == "certificate":
-            self._certificate_changed(name, content)
+        if kind in {"certificate", "ca"}:
+            self._certificate_changed(kind, name, content)
         elif kind == "principal":
             self._changed(content["principal"])
         elif kind == "policy":
@@ -272,15 +275,14 @@ class _Running:
         elif kind == "thing-group":
             self._changed(None)
 
-    def _certificate_changed(self, identity: str, content: dict[str, str]) -> None:
-        certificate = ssl.PEM_cert_to_DER_cert(content["certificatePem"])
-        if content["status"] == "DELETED":
-            self._trust.remove(certificate)
-        else:
-            self._trust.add(certificate)
-        self._authorizer.forget(identity)
-        if content["status"] != "ACTIVE":
-            self._later("certificate", self._broker.disconnect_principal, identity)
+    def _certificate_changed(self, kind: str, identity: str, content: dict[str, Any]) -> None:
+        """Let a certificate through TLS, or whoever a CA has signed; what a connection may do is asked at CONNECT."""
+        trusted = content["registers"] if kind == "ca" else content["status"] != "DELETED"
+        (self._trust.add if trusted else self._trust.remove)(ssl.PEM_cert_to_DER_cert(content["certificatePem"]))
+        if kind == "certificate":
+            self._authorizer.forget(identity)
+            if content["status"] != "ACTIVE":
+                self._later("certificate", self._broker.disconnect_principal, identity)
 
     def _later(self, kind: str, do: Callable[[Any], object], whom: str | None) -> None:
         """Let a change be seen after as long as it takes here; at once, unless it was asked to take time."""
@@ -304,6 +306,8 @@ def _trust(directory: Path, store: Store) -> TrustDirectory:
     trust = TrustDirectory(directory)
     for row in store.rows(f"SELECT pem FROM certificate WHERE modified >= {since}", _LAST_SECONDS):  # noqa: S608  one of two constants
         trust.add(ssl.PEM_cert_to_DER_cert(row["pem"]))
+    for pem in just_in_time.announced(store):
+        trust.add(ssl.PEM_cert_to_DER_cert(pem))
     return trust
 
 

@@ -5,6 +5,7 @@ The certificate id of AWS IoT is the SHA-256 of the certificate's DER, so it is 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 from dataclasses import dataclass, field
@@ -251,6 +252,13 @@ def read(pem: str | bytes) -> Certificate:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         ).decode(),
     )
+
+
+def pem(der: bytes) -> str:
+    """A certificate's DER as PEM; nothing of it is checked."""
+    text = base64.b64encode(der).decode()
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
 
 
 def revocations(data: bytes) -> tuple[str, frozenset[str], datetime | None]:

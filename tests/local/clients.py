@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 
 
+class _Named(ssl.SSLContext):
+    """TLS that asks for a name (SNI), as every client of AWS does; an address, as this platform's endpoint, is none."""
+
+    def wrap_socket(self, sock: Any, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(sock, *arguments, **options | {"server_hostname": "localhost"})
+
+
 @dataclass(frozen=True)
 class Device:
     """A registered thing and the files of its certificate."""
@@ -39,7 +46,8 @@ class Device:
 
     def tls(self, platform: Platform) -> ssl.SSLContext:
         """TLS as this device."""
-        context = ssl.create_default_context(cafile=platform.ca_file)
+        context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(platform.ca_file)
         context.load_cert_chain(self.certificate, self.key)
         return context
 

@@ -85,17 +85,6 @@ def test_the_proof_of_the_key(iot: Any, factory: pki.Authority) -> None:
     assert iot.register_ca_certificate(**given, verificationCertificate=proof)["certificateId"]
 
 
-def test_what_is_not_built_says_so(iot: Any, factory: pki.Authority) -> None:
-    """Just-in-time registration is refused, rather than accepted and ignored."""
-    refusal = refused(
-        iot.register_ca_certificate,
-        caCertificate=factory.certificate_pem,
-        certificateMode="SNI_ONLY",
-        allowAutoRegistration=True,
-    )
-    assert ("NotImplementedException", True) == (refusal.code, 400 <= refusal.status < 500)
-
-
 def test_device_certificates_of_a_registered_ca(iot: Any, factory: pki.Authority) -> None:
     """Registered once the CA is there and active; its mode is the CA's, and the CA lists it."""
     pem = factory.issue("press-1").certificate_pem

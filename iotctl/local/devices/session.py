@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.sslproto
+import ipaddress
 import random
 import resource
 import ssl
@@ -223,7 +224,7 @@ async def connect(identity: Identity, filters: Sequence[str], on_message: Callab
                 identity.endpoint,
                 identity.port,
                 ssl=_context(identity),
-                server_hostname=identity.endpoint,
+                server_hostname=_server_name(identity.endpoint),
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
             await session.ready
@@ -255,6 +256,34 @@ def allow_thousands() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10_240), hard))
 
 
+_THIS_MACHINE: Final = "localhost"
+
+
+def _is_here(endpoint: str) -> bool:
+    try:
+        return ipaddress.ip_address(endpoint).is_loopback
+    except ValueError:
+        return False
+
+
+def _server_name(endpoint: str) -> str:
+    """Whom to ask for in TLS (SNI): AWS IoT registers just in time only who names it, and an address is no name."""
+    return _THIS_MACHINE if _is_here(endpoint) else endpoint
+
+
+def _certified_for(address: str) -> type[ssl.SSLObject]:
+    """TLS with a server on this machine: asked for by its name, it must be certified for its address as well."""
+
+    class Checked(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            certificate = self.getpeercert() or {}
+            if ("IP Address", address) not in certificate.get("subjectAltName", ()):
+                raise ssl.SSLCertVerificationError(f"the server's certificate is not for {address}")
+
+    return Checked
+
+
 def _context(identity: Identity) -> ssl.SSLContext:
     """A context for one connection; it lives as long as that. The certificate is the device's own, so none is shared.
 
@@ -264,6 +293,8 @@ def _context(identity: Identity) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if _is_here(identity.endpoint):
+        context.sslobject_class = _certified_for(identity.endpoint)
     try:
         context.load_verify_locations(identity.ca_file)
         context.load_cert_chain(identity.certificate, identity.key)

@@ -9,14 +9,16 @@ cert-policy-variables, iot-action-resources, connect-policy, reserved-topics.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iotctl import pki
 from iotctl.local.services import AwsError, attributes, certificates, principals, things
 from iotctl.local.services.policy_attachments import policies_of
-from iotctl.local.services.provisioning import claims
+from iotctl.local.services.provisioning import claims, just_in_time
 from iotctl.semantics import policy, topics
 from iotctl.semantics.policy_variables import certificate_variables
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from iotctl.local.gateway.mqtt.session import Client, Principal
     from iotctl.local.store import Store
     from iotctl.semantics.policy import Grants, Policy
+
+log = logging.getLogger(__name__)
 
 _Values = dict[str, str | tuple[str, ...]]
 
@@ -103,6 +107,20 @@ class PolicyAuthorizer:
         """Whether a certificate is registered and ACTIVE, or a provisioning claim (`broker.Principals`)."""
         store = self._store
         return certificates.certificate_active(store, certificate_id) or claims.claim(store, certificate_id) is not None
+
+    def introduce(self, certificate: bytes, server_name: str) -> bool:
+        """Let a certificate register itself where its CA is enabled for it; True: its device should come again.
+
+        AWS asks for a server name (SNI) of who registers just in time, in either mode of its CA.
+        """
+        if not just_in_time.awaited(self._store, certificate):
+            return False
+        if not server_name:
+            log.info("a certificate cannot register itself: its device sent no server name (SNI), as localhost")
+            return False
+        # Not now: this is in the middle of another's turn.
+        asyncio.get_running_loop().call_soon(just_in_time.seen, self._store, certificate)
+        return True
 
     def thing_of(self, principal: Principal) -> str | None:
         """The thing that a principal is exclusively attached to, if there is one."""

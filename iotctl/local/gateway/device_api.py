@@ -96,6 +96,7 @@ class DeviceApi:
             return None
         identity = sha256(certificate).hexdigest()
         if not self._authorizer.active(identity, certificate):
+            self._authorizer.introduce(certificate, str(getattr(tls, "server_name", "")))
             raise _forbidden()
         address, port, *_ = transport.get_extra_info("peername")
         return Client("", Principal(identity), address, port)

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 MQTT_ALPN = "x-amzn-mqtt-ca"
 
 
+class NamedSSLObject(ssl.SSLObject):
+    """A server's side of TLS that knows whom its client asked for (SNI); Python's own forgets it."""
+
+    server_name = ""
+
+
+def _named(tls: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    if isinstance(tls, NamedSSLObject):
+        tls.server_name = name or ""
+
+
 class TrustDirectory:
     """The registered certificates, CAs and leaves, as OpenSSL looks them up.
 
@@ -54,6 +65,8 @@ class TrustDirectory:
         # Without tickets every connection shows its certificate, and none costs the memory of a session.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
+        context.sslobject_class = NamedSSLObject
+        context.sni_callback = _named
         if alpn:
             context.set_alpn_protocols(list(alpn))
         self._contexts.add(context)

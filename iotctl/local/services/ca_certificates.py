@@ -1,7 +1,6 @@
-"""CA certificates: registered in either mode, and the device certificates that they signed.
+"""CA certificates, registered in either mode.
 
-Sources: AWS IoT developer guide, register-CA-cert, manage-your-CA-certs and create-device-cert; the service model's
-words on each operation. Just-in-time registration is not built: what asks for it is told so.
+Sources: AWS IoT developer guide, register-CA-cert and manage-your-CA-certs; the service model's words.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import errors, pki
+from iotctl import pki
 from iotctl.local.services import AwsError, certificates, invalid, not_found, operation
 from iotctl.local.services.paging import page
+from iotctl.local.services.provisioning import just_in_time
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 
 if TYPE_CHECKING:
@@ -30,15 +30,10 @@ CREATE TABLE IF NOT EXISTS ca_certificate (
     created REAL NOT NULL, modified REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ca_certificate_by_subject ON ca_certificate (subject);
-CREATE TABLE IF NOT EXISTS ca_registration (
-    ca_id TEXT PRIMARY KEY REFERENCES ca_certificate (id) ON DELETE CASCADE, enabled INTEGER NOT NULL,
-    body TEXT, role TEXT, template TEXT
-) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS certificate_by_ca ON certificate (ca_id, created, id) WHERE ca_id IS NOT NULL
 """
 
 _MOST_OF_SUBJECT: Final = 10
-_UNCHANGED: Final = "DISABLE"
 
 
 @operation("iot:GetRegistrationCode")
@@ -69,8 +64,7 @@ def register_ca_certificate(
     certificateMode: str = "DEFAULT",
 ) -> dict[str, Any]:
     """Register a CA; in the mode DEFAULT a certificate that it signed for the registration code proves its key."""
-    _no_auto_registration(on=allowAutoRegistration or bool(registrationConfig))
-    authority = _readable(caCertificate)
+    authority = certificates.readable(caCertificate)
     if not authority.is_ca:
         raise AwsError("CertificateValidationException", "The certificate is not that of a CA")
     if certificateMode == "DEFAULT":
@@ -103,6 +97,8 @@ def register_ca_certificate(
         now,
     )
     put_tags(store, arn_of(store, identity), tags)
+    just_in_time.configure(store, identity, enabled=allowAutoRegistration, config=registrationConfig)
+    just_in_time.announce(store, identity)
     return {"certificateArn": arn_of(store, identity), "certificateId": identity}
 
 
@@ -110,18 +106,19 @@ def register_ca_certificate(
 def describe_ca_certificate(store: Store, certificateId: str) -> dict[str, Any]:
     """What is known of a CA certificate, its PEM included."""
     row = known(store, certificateId)
+    registers, config = just_in_time.described(store, row["id"])
     description = {
         **_listed(store, row),
         "certificatePem": row["pem"],
         "ownedBy": store.account_id,
-        "autoRegistrationStatus": _UNCHANGED,
+        "autoRegistrationStatus": "ENABLE" if registers else "DISABLE",
         "lastModifiedDate": row["modified"],
         "customerVersion": row["customer_version"],
         "generationId": row["generation"],
         "validity": {"notBefore": row["not_before"], "notAfter": row["not_after"]},
         "certificateMode": row["mode"],
     }
-    return {"certificateDescription": description}
+    return {"certificateDescription": description, "registrationConfig": config}
 
 
 @operation("iot:ListCACertificates")
@@ -133,9 +130,17 @@ def list_ca_certificates(
     ascendingOrder: bool = False,
     templateName: str | None = None,
 ) -> dict[str, Any]:
-    """CA certificates by creation, the newest first unless asked otherwise; none has a provisioning template."""
-    select = f"SELECT id, status, created FROM ca_certificate WHERE {int(templateName is None)}"  # noqa: S608  0 or 1
-    rows, token = page(store, select, [], by=("created", "id"), size=pageSize, token=marker, ascending=ascendingOrder)
+    """CA certificates by creation, the newest first unless asked otherwise; of a template, if one is named."""
+    rows, token = page(
+        store,
+        "SELECT id, status, created FROM ca_certificate LEFT JOIN ca_registration ON ca_id = id"
+        " WHERE ?1 IS NULL OR template = ?1",
+        [templateName],
+        by=("created", "id"),
+        size=pageSize,
+        token=marker,
+        ascending=ascendingOrder,
+    )
     return {"certificates": [_listed(store, row) for row in rows], "nextMarker": token}
 
 
@@ -147,11 +152,17 @@ def update_ca_certificate(
     newStatus: str | None = None,
     newAutoRegistrationStatus: str | None = None,
     registrationConfig: dict[str, str] | None = None,
-    removeAutoRegistration: bool = False,  # noqa: ARG001  there is none to be removed
+    removeAutoRegistration: bool = False,
 ) -> None:
-    """Activate or deactivate a CA; what it signed stays as it is."""
+    """Activate or deactivate a CA, or change what it registers; what it signed stays as it is."""
     row = known(store, certificateId)
-    _no_auto_registration(on=newAutoRegistrationStatus == "ENABLE" or bool(registrationConfig))
+    if removeAutoRegistration and (newAutoRegistrationStatus == "ENABLE" or registrationConfig):
+        raise invalid("removeAutoRegistration cannot be specified with what enables it")
+    if removeAutoRegistration:
+        just_in_time.remove(store, row["id"])
+    elif newAutoRegistrationStatus is not None or registrationConfig:
+        enabled = None if newAutoRegistrationStatus is None else newAutoRegistrationStatus == "ENABLE"
+        just_in_time.configure(store, row["id"], enabled=enabled, config=registrationConfig)
     if newStatus is not None and newStatus != row["status"]:
         store.execute(
             "UPDATE ca_certificate SET status = ?, modified = ?, customer_version = customer_version + 1 WHERE id = ?",
@@ -159,6 +170,7 @@ def update_ca_certificate(
             store.now(),
             row["id"],
         )
+    just_in_time.announce(store, row["id"])
 
 
 @operation("iot:DeleteCACertificate")
@@ -168,64 +180,9 @@ def delete_ca_certificate(store: Store, certificateId: str) -> None:
     if row["status"] == "ACTIVE":
         message = f"CA certificate must be deactivated (not ACTIVE) before deletion. (id={row['id']})"
         raise AwsError("CertificateStateException", message)
+    just_in_time.remove(store, row["id"])
     store.execute("DELETE FROM ca_certificate WHERE id = ?", row["id"])
     forget_tags(store, arn_of(store, row["id"]))
-
-
-@operation("iot:RegisterCertificate")
-def register_certificate(
-    store: Store,
-    certificatePem: str,
-    caCertificatePem: str | None = None,
-    setAsActive: bool = False,
-    status: str | None = None,
-) -> dict[str, Any]:
-    """Register a device certificate that a registered, active CA signed; its mode is that of the CA."""
-    certificate = _readable(certificatePem)
-    signers = [
-        row
-        for row in store.rows("SELECT * FROM ca_certificate WHERE subject = ?", certificate.issuer)
-        if pki.is_issued_by(certificate.pem, row["pem"])
-    ]
-    if caCertificatePem is not None:
-        wanted = _readable(caCertificatePem).certificate_id
-        signers = [row for row in signers if row["id"] == wanted]
-    if not signers:
-        raise AwsError(
-            "CertificateValidationException", "The certificate was not signed by a registered CA certificate"
-        )
-    if len(signers) > 1:
-        message = "Several registered CA certificates have this subject and key: specify caCertificatePem"
-        raise AwsError("CertificateConflictException", message)
-    (signer,) = signers
-    if signer["status"] != "ACTIVE":
-        raise AwsError("CertificateStateException", f"The CA certificate {signer['id']} is not ACTIVE")
-    wanted_status = status or ("ACTIVE" if setAsActive else "INACTIVE")
-    identity = certificates.add(
-        store, certificate, certificates.settable(wanted_status), mode=signer["mode"], ca_id=signer["id"]
-    )
-    return certificates.identified(store, identity)
-
-
-@operation("iot:ListCertificatesByCA")
-def list_certificates_by_ca(
-    store: Store,
-    caCertificateId: str,
-    pageSize: int | None = None,
-    marker: str | None = None,
-    ascendingOrder: bool = False,
-) -> dict[str, Any]:
-    """The device certificates of a CA by creation, the newest first unless asked otherwise."""
-    rows, token = page(
-        store,
-        "SELECT id, status, mode, created FROM certificate WHERE ca_id = ?",
-        [caCertificateId.lower()],
-        by=("created", "id"),
-        size=pageSize,
-        token=marker,
-        ascending=ascendingOrder,
-    )
-    return {"certificates": [certificates.listed(store, row) for row in rows], "nextMarker": token}
 
 
 def arn_of(store: Store, certificate_id: str) -> str:
@@ -250,24 +207,12 @@ def _proven(store: Store, authority: pki.Certificate, verification: str | None) 
     """Refuse a CA whose key the caller does not prove to have."""
     if verification is None:
         raise invalid("verificationCertificate must be specified where certificateMode is DEFAULT")
-    proof = _readable(verification)
+    proof = certificates.readable(verification)
     if not pki.is_issued_by(proof.pem, authority.pem):
         raise AwsError("CertificateValidationException", "The CA certificate did not sign the verification certificate")
     if proof.common_name != get_registration_code(store)["registrationCode"]:
         message = "The common name of the verification certificate is not the registration code"
         raise AwsError("RegistrationCodeValidationException", message)
-
-
-def _no_auto_registration(*, on: bool) -> None:
-    if on:
-        raise AwsError("NotImplementedException", "Just-in-time registration is not built on this platform")
-
-
-def _readable(pem: str) -> pki.Certificate:
-    try:
-        return pki.read(pem)
-    except errors.Usage as error:
-        raise AwsError("CertificateValidationException", "The certificate is not valid: it cannot be parsed") from error
 
 
 def _listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def new_keys(store: Store) -> pki.Issued:
 @operation("iot:RegisterCertificateWithoutCA")
 def register_certificate_without_ca(store: Store, certificatePem: str, status: str = "INACTIVE") -> dict[str, Any]:
     """Register a certificate whose issuer nobody registered; it is not active unless `status` says so."""
-    return identified(store, add(store, _readable(certificatePem), settable(status), mode="SNI_ONLY"))
+    return identified(store, add(store, readable(certificatePem), settable(status), mode="SNI_ONLY"))
 
 
 @operation("iot:CreateCertificateFromCsr")
@@ -180,6 +180,11 @@ def arn_of(store: Store, certificate_id: str) -> str:
     return store.arn(f"cert/{certificate_id}")
 
 
+def find(store: Store, certificate_id: str) -> sqlite3.Row | None:
+    """The row of a certificate, if it is registered."""
+    return store.row("SELECT * FROM certificate WHERE id = ?", certificate_id.lower())
+
+
 def known(store: Store, certificate_id: str) -> sqlite3.Row:
     """The row of a certificate.
 
@@ -187,7 +192,7 @@ def known(store: Store, certificate_id: str) -> sqlite3.Row:
         AwsError: ResourceNotFoundException.
 
     """
-    row = store.row("SELECT * FROM certificate WHERE id = ?", certificate_id.lower())
+    row = find(store, certificate_id)
     if row is None:
         raise not_found(f"The certificate given in the request does not exist (id={certificate_id})")
     return row
@@ -200,7 +205,7 @@ def of_pem(store: Store, pem: str) -> sqlite3.Row | None:
         AwsError: CertificateValidationException.
 
     """
-    return store.row("SELECT * FROM certificate WHERE id = ?", _readable(pem).certificate_id)
+    return find(store, readable(pem).certificate_id)
 
 
 def certificate_active(store: Store, certificate_id: str) -> bool:
@@ -236,7 +241,13 @@ def principal(store: Store, name: str) -> None:
         )
 
 
-def _readable(pem: str) -> pki.Certificate:
+def readable(pem: str) -> pki.Certificate:
+    """A certificate that is given as PEM.
+
+    Raises:
+        AwsError: CertificateValidationException.
+
+    """
     try:
         return pki.read(pem)
     except errors.Usage as error:

@@ -110,6 +110,9 @@ class Policies:
     def active(self, identity: str, certificate: bytes) -> bool:
         return identity in self.active_ids
 
+    def introduce(self, certificate: bytes, server_name: str) -> bool:
+        return False
+
     def connect(self, client: Client, *, will: object, persistent: bool) -> bool:
         return ("connect", client.client_id) not in self.forbidden
 

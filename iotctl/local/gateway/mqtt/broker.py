@@ -56,6 +56,15 @@ class Principals(Protocol):
     def active(self, certificate_id: str, certificate: bytes) -> bool:
         """Whether a certificate (its id, its DER) is registered and ACTIVE."""
 
+    def introduce(self, certificate: bytes, server_name: str) -> bool:
+        """Look at a certificate (DER) that is not active; True: it will be, and its device should come again.
+
+        Args:
+            certificate: what the client showed.
+            server_name: whom the client asked for in TLS (SNI); empty: it did not say.
+
+        """
+
 
 class Meter(Protocol):
     """Whoever counts what clients do; it is told, and changes nothing."""
@@ -340,6 +349,10 @@ class Broker:
             return None
         identity = sha256(certificate).hexdigest()
         return Principal(identity) if self._principals.active(identity, certificate) else None
+
+    def introduce(self, certificate: bytes | None, server_name: str) -> bool:
+        """A certificate of nobody who may connect was shown; True: it is to be hung up on, and will come again."""
+        return certificate is not None and self._principals.introduce(certificate, server_name)
 
     def admits(self, client: Client, will: Will | None, *, persistent: bool) -> bool:
         """Whether a client's policy lets it connect, with its will; refusals are lifecycle events."""

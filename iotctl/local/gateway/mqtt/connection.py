@@ -355,6 +355,11 @@ class Connection(asyncio.Protocol):
         broker, limits, asked = self._broker, self._broker.limits, packet.properties
         self.version = packet.version
         principal = self._principal or broker.identify(self._certificate())
+        if principal is None and broker.introduce(self._certificate(), self._server_name()):
+            # As on AWS: the connection on which a certificate registers itself ends without a word.
+            self.closing = True
+            broker.touch(self)
+            return
         code = Code.NOT_AUTHORIZED if principal is None else self._connect_fault(packet)
         if principal is None or code:
             self._connack_refusal(code)
@@ -499,6 +504,11 @@ class Connection(asyncio.Protocol):
     def _certificate(self) -> bytes | None:
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         return tls.getpeercert(binary_form=True) if tls is not None else None
+
+    def _server_name(self) -> str:
+        """Whom the client asked for when it opened TLS (SNI); empty: it did not say, or it is no TLS."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return str(getattr(tls, "server_name", ""))
 
     def _ended(self, reason: DisconnectReason) -> None:
         session, self.session = self.session, None

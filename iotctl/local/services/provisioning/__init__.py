@@ -4,6 +4,7 @@
     registering   what a template wants is registered: RegisterThing, and the way of all the others
     claims        provisioning claims of five minutes, and tokens that prove the ownership of a certificate for an hour
     device        fleet provisioning over MQTT, in JSON and CBOR
+    just_in_time  certificates that register themselves, and devices that a template then provisions
     tasks         bulk registration, a line of a file in S3 at a time
     reports       what bulk registration reports, in S3
     due           what happens when a time has come
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iotctl.local.services.provisioning import claims, device, registering, reports, tasks, templates
+from iotctl.local.services.provisioning import claims, device, just_in_time, registering, reports, tasks, templates
 
-SERVICES: Final = (claims, device, registering, reports, tasks, templates)
+SERVICES: Final = (claims, device, just_in_time, registering, reports, tasks, templates)
 """The modules that register operations and listeners, or keep tables."""

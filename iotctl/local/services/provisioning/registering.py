@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl.local.services import (
     AwsError,
     attributes,
-    ca_certificates,
     certificates,
     group_members,
     invalid,
+    issued_certificates,
     operation,
     policies,
     policy_attachments,
@@ -95,7 +95,9 @@ def _certificate(store: Store, wanted: Certificate, done: Registered) -> str:
     else:
         row = certificates.of_pem(store, wanted.pem) if wanted.pem else certificates.known(store, wanted.certificate_id)
         if row is None:
-            made = ca_certificates.register_certificate(store, wanted.pem, wanted.ca_pem or None, status=wanted.status)
+            made = issued_certificates.register_certificate(
+                store, wanted.pem, wanted.ca_pem or None, status=wanted.status
+            )
             identity = str(made["certificateId"])
         else:
             identity = str(row["id"])
