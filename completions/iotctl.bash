@@ -11,10 +11,10 @@ _iotctl() {
     "") known="account audit infer local onboard ota shadow --help" ;;
     "onboard") known="apply check plan status undo --help" ;;
     "onboard check") known="--delimiter --map --policy --help" ;;
-    "onboard plan") known="--bundles --delimiter --key-type --map --policy --valid-days --help" ;;
-    "onboard apply") known="--bundles --delimiter --dry-run --key-type --map --policy --valid-days --help" ;;
+    "onboard plan") known="--bundles --delimiter --key-type --map --policy --quota --valid-days --help" ;;
+    "onboard apply") known="--bundles --delimiter --dry-run --key-type --map --policy --quota --valid-days --help" ;;
     "onboard status") known="--bundles --help" ;;
-    "onboard undo") known="--bundles --dry-run --wait --help" ;;
+    "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;

@@ -27,6 +27,7 @@ complete -c iotctl -n "__iotctl_at 'onboard plan'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l map
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
@@ -35,12 +36,14 @@ complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l map
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard undo'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l wait
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l help
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow of a thing, or of many.'

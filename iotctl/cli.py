@@ -188,6 +188,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
         stop = threading.Event()
         own = _own_effects(plan, context, stop, output, opened)
         world = context.world(
+            plan.quotas,
             stop=stop,
             effects=_effects(context, stop) | own,
             settled=lambda things: journal.settled(plan.run_id, things),
@@ -198,8 +199,9 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
             output.notes(
                 [f"run {plan.run_id} goes on: {text.count(before, plan.noun)} of {len(plan.rows):,} done before"]
             )
-        with _interruptible(world.stop) as caught, output.progress(len(plan.rows), plan.command) as advance:
+        with _interruptible(world.stop) as caught, output.progress(plan, before) as advance:
             waiting: list[Outcome] = []
+            world.watch = lambda flows: advance({**counts, "done": counts["done"] + before}, flows)
             try:
                 for outcome in engine.run(plan, world):
                     waiting.append(outcome)
@@ -213,7 +215,6 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                         journal.record(plan.run_id, waiting)
                         waiting.clear()
                         output.flush()
-                        advance({**counts, "done": counts["done"] + before})
             except Error as error:
                 ended = error
             finally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from iotctl import clock, files
-from iotctl.errors import Auth, Local, Usage
+from iotctl.errors import Auth, Error, Local, Usage
 from iotctl.semantics import quotas
 from iotctl.target import Platform
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from iotctl.inbox import Inbox
     from iotctl.mqtt import Connection, Item
     from iotctl.target import Target
+
+log = logging.getLogger(__name__)
 
 PLATFORM_FILE = "platform.json"
 PLATFORM_LOCK = "lock"
@@ -96,19 +99,33 @@ class Context:
         """The account and region this command acts on."""
         return self.aws.target
 
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """Calls per second that are allowed, by operation: AWS's defaults; none on the local platform.
+    @functools.cached_property
+    def quotas(self) -> Mapping[str, float]:
+        """Calls per second that this account is allowed, as Service Quotas tells them; none where it does not.
 
         The local platform throttles only when it is told to, and its refusals pace the run then.
         """
-        return {} if self.target.kind == "local" else quotas.DEFAULTS
+        if self.target.kind == "local":
+            return {}
+        try:
+            pages = self.aws.pages("service-quotas:ListServiceQuotas", ServiceCode=quotas.SERVICE, MaxResults=100)
+            return quotas.rates(quota for page in pages for quota in page.get("Quotas", []))
+        except Error as error:
+            log.info("Service Quotas cannot be read: %s", error.cause or error.message)
+            return {}
 
-    def world(self, **more: Any) -> World:  # noqa: ANN401  World's own fields
-        """What the engine needs of the world to act on this account."""
+    def world(self, rates: Mapping[str, float] | None = None, **more: Any) -> World:  # noqa: ANN401  World's own fields
+        """What the engine needs of the world to act on this account.
+
+        Args:
+            rates: quotas that are known of it; of the others the search begins at AWS's defaults.
+            more: World's own fields.
+
+        """
         from iotctl.engine import World
 
-        return World(call=self.aws.call, members=self.aws.members, rates=self.rates, **more)
+        starts = {} if self.target.kind == "local" else quotas.DEFAULTS
+        return World(call=self.aws.call, members=self.aws.members, rates=rates or {}, starts=starts, **more)
 
     @functools.cached_property
     def platform(self) -> Platform:

@@ -1,22 +1,21 @@
 """Carry out a plan: ordered within a thing, parallel across things, paced by quota; and wait for states (tenacity).
 
-Shared steps run first. Then batch by batch: effects on this machine on the caller's thread (signing beside busy
-threads is a hundred times slower), then the AWS steps of each thing on worker threads. A failing thing stops only
-itself. What a run did is told as one Outcome per thing, as it settles; the caller records and shows it.
+Shared steps run first. Then things, a batch ahead of the calls: effects on this machine on the caller's thread (signing
+beside busy threads is a hundred times slower), then the AWS steps of each thing, in the traffic of all of them. A
+failing thing stops only itself. What a run did is told as one Outcome per thing, as it settles; the caller records and
+shows it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import json
-import math
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import tenacity
 
@@ -33,15 +32,15 @@ from iotctl.errors import (
     NotFound,
     Refused,
     Temporary,
-    Throttled,
     Timeout,
 )
 from iotctl.journal import Outcome
-from iotctl.pace import Load, Pacer, Workers
 from iotctl.plan import Expect, Plan, Row, Step, lookup, resolve
 from iotctl.result import Failure
+from iotctl.traffic import Ask, Flow, Journey, Pause, Traffic
 
 BATCH: Final = 500
+TICK: Final = 0.25
 CLOSED_AT_ONCE: Final = 50
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 SETTLING: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -54,6 +53,8 @@ _UNSETTLED: Final = frozenset({"CertificateStateException", "DeleteConflictExcep
 Call = Callable[..., dict[str, Any]]
 Effect = Callable[[Sequence[Mapping[str, Any]]], "list[dict[str, Any] | Error]"]
 _Answer = TypeVar("_Answer")
+_Answering = Generator[Ask | Pause, dict[str, Any], dict[str, Any]]
+"""A part of a journey, with the answer that it comes to."""
 
 
 @dataclass(slots=True)
@@ -64,10 +65,13 @@ class World:
         call: `call(op, **params)`, one attempt; `iotctl.aws.Aws.call`.
         members: the parameter names of an operation; `iotctl.aws.Aws.members`.
         effects: steps that are not AWS operations, by name.
-        rates: calls per second that are allowed, by operation; an operation that is not here is paced by its refusals.
+        rates: calls per second that are allowed, by operation.
+        starts: calls per second to begin with, where the quota is not known; it is found. An operation that is in
+            neither is held by its refusals only.
         settled: which of these things are done already, and are skipped.
         stop: set to end the run early; what is in flight finishes.
         say: told what a person should know of a step.
+        watch: called a few times a second, with a function that gives how each operation fares.
 
     """
 
@@ -75,9 +79,11 @@ class World:
     members: Callable[[str], frozenset[str]]
     effects: Mapping[str, Effect] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, float] = field(default_factory=dict)
     settled: Callable[[list[str]], frozenset[str]] = lambda _: frozenset()
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = lambda _: None
+    watch: Callable[[Callable[[], Mapping[str, Flow]]], None] = lambda _: None
 
 
 def run(plan: Plan, world: World) -> Iterator[Outcome]:
@@ -91,43 +97,32 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
             a row. What was done until then has been yielded; the rest stays as it was.
 
     """
-    operations = plan.operations()
-    steps = _Steps(world, operations)
     shared: dict[str, Any] = {}
-    for step in plan.shared:
-        try:
-            steps.perform(step, shared)
-        except Error:
-            for other in step.otherwise:
-                steps.perform(other, shared)
-            raise
     leading, sequence, closing = _phases(plan.each, world.effects)
     breaker, left = _Breaker(), len(plan.rows)
-    attempt = functools.partial(steps.attempt, sequence)
-    with Workers(attempt, steps.workers) as workers:
-        for batch in _batches(plan.rows):
-            if world.stop.is_set():
-                return
+    with _Steps(world, plan.operations()) as steps:
+        for step in plan.shared:
+            steps.once(step, shared)
+        for batch in steps.ahead(plan.rows):
             done = world.settled([row["thingName"] for row in batch])
             scopes = [{**shared, "row": row} for row in batch if row["thingName"] not in done]
             left -= len(batch) - len(scopes)
-            ready = []
             for scope, error in _prepare(leading, scopes, world.effects):
                 if error is None:
-                    ready.append(scope)
+                    steps.begin(sequence, scope)
                 else:
                     yield _outcome(plan, scope, error)
                     breaker.watch(error)
-            for settled in _gathered(workers.carry_out(ready), CLOSED_AT_ONCE if closing else 1):
+            for settled in steps.settled(CLOSED_AT_ONCE if closing else 1):
                 good = [scope for scope, error in settled if error is None]
                 told = [(scope, error) for scope, error in settled if error is not None]
                 for scope, error in (*told, *_prepare(closing, good, world.effects)):
                     left -= error is None
                     yield _outcome(plan, scope, error)
                     breaker.watch(error)
-    for step in plan.after if not left else ():
-        if not world.stop.is_set():
-            steps.perform(step, shared)
+        for step in plan.after if not left else ():
+            if not world.stop.is_set():
+                steps.once(step, shared)
 
 
 def _phases(each: Sequence[Step], effects: Container[str]) -> tuple[Sequence[Step], Sequence[Step], Sequence[Step]]:
@@ -141,20 +136,6 @@ def _phases(each: Sequence[Step], effects: Container[str]) -> tuple[Sequence[Ste
     return each[:leading], each[leading : len(each) - closing], each[len(each) - closing :]
 
 
-def _gathered(
-    settled: Iterable[tuple[dict[str, Any], BaseException | None]], size: int
-) -> Iterator[list[tuple[dict[str, Any], Error | None]]]:
-    """What settles, so many at a time.
-
-    Raises:
-        BaseException: what went wrong is no error of ours.
-
-    """
-    waiting = iter(settled)
-    while batch := [(scope, _raised(fault)) for scope, fault in itertools.islice(waiting, size)]:
-        yield batch
-
-
 def answers(step: Step, rows: Iterable[Row], world: World) -> Iterator[tuple[Row, dict[str, Any] | Error]]:
     """The answer of one read for each row, paced and retried as a plan's steps are.
 
@@ -165,14 +146,16 @@ def answers(step: Step, rows: Iterable[Row], world: World) -> Iterator[tuple[Row
         Error: credentials, or equal failures in a row, as for `run`.
 
     """
-    named, steps, breaker = replace(step, name="answer"), _Steps(world, (step.op,)), _Breaker()
-    with Workers(functools.partial(steps.attempt, (named,)), steps.workers) as workers:
-        for batch in _batches(rows):
-            for scope, fault in workers.carry_out([{"row": row} for row in batch]):
-                error = _raised(fault)
-                yield scope["row"], error if error is not None else scope["answer"]
-                if not isinstance(error, NotFound):
-                    breaker.watch(error)
+    named, breaker = replace(step, name="answer"), _Breaker()
+    with _Steps(world, (step.op,)) as steps:
+        for batch in steps.ahead(rows):
+            for row in batch:
+                steps.begin((named,), {"row": row})
+            for settled in steps.settled(1):
+                for scope, error in settled:
+                    yield scope["row"], error if error is not None else scope["answer"]
+                    if not isinstance(error, NotFound):
+                        breaker.watch(error)
 
 
 def poll(
@@ -233,32 +216,62 @@ def still_waiting(plan: Plan, world: World, failed: Container[str]) -> list[str]
 
 
 class _Steps:
-    """Performs one step for one thing, with its retries and its idea of success."""
+    """Performs steps for things, with their retries and their idea of success, in one traffic."""
 
     def __init__(self, world: World, operations: Iterable[str]) -> None:
         self._world = world
-        self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in operations)
-        self._pacers = {op: Pacer(rate) for op, rate in world.rates.items()}
-        self._rates = [world.rates.get(op, math.inf) for op in operations]
-        self._lock = threading.Lock()
-        self._load = Load()
+        order = [op for op in operations if op not in world.effects]
+        self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in order)
+        self.traffic: Traffic[dict[str, Any]] = Traffic(
+            world.call, world.stop, rates=world.rates, starts=world.starts, order=order
+        )
+        self._more = True
 
-    def attempt(self, sequence: Sequence[Step], scope: dict[str, Any]) -> BaseException | None:
-        """Perform the steps of one thing; what stopped it."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.traffic.__exit__(*error)
+
+    def ahead(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """The rows in batches; the last one is empty, for what is still on its way then."""
+        waiting = iter(rows)
+        while (batch := list(itertools.islice(waiting, BATCH))) and not self._world.stop.is_set():
+            yield batch
+        self._more = False
+        yield []
+
+    def once(self, step: Step, scope: dict[str, Any]) -> None:
+        """A step that is done once for all things; where it fails, what is declared for that, before its failure."""
         try:
-            for step in sequence:
-                if self._world.stop.is_set():
-                    return Interrupted("stopped before its steps were done")
-                self.perform(step, scope)
-        except BaseException as error:  # noqa: BLE001  it is raised where the run is told of
-            return error
-        return None
+            self.traffic.drive(self.perform(step, scope))
+        except Error:
+            for other in step.otherwise:
+                self.traffic.drive(self.perform(other, scope))
+            raise
 
-    def workers(self) -> int:
-        """How many threads its calls need."""
-        return self._load.workers(self._rates)
+    def begin(self, sequence: Sequence[Step], scope: dict[str, Any]) -> None:
+        """Let the steps of one thing begin."""
+        self.traffic.submit(scope, self._journey(sequence, scope))
 
-    def perform(self, step: Step, scope: dict[str, Any]) -> None:
+    def settled(self, most: int) -> Iterator[list[tuple[dict[str, Any], Error | None]]]:
+        """What settles, until the next batch is wanted; after the last one, all of it.
+
+        Raises:
+            BaseException: what went wrong is no error of ours.
+
+        """
+        while self.traffic.pending > (BATCH // 2 if self._more else 0):
+            found = [(scope, _raised(fault)) for scope, fault in self.traffic.settle(most, TICK)]
+            self._world.watch(self.traffic.flows)
+            if found:
+                yield found
+
+    def _journey(self, sequence: Sequence[Step], scope: dict[str, Any]) -> Journey:
+        for step in sequence:
+            yield from self.perform(step, scope)
+
+    def perform(self, step: Step, scope: dict[str, Any]) -> Journey:
         """Do it, once for each item; the answer goes into the scope under the step's name.
 
         Raises:
@@ -270,14 +283,14 @@ class _Steps:
         for item in _items(step, scope):
             within = {**scope, "item": item} if step.for_each else scope
             params = resolve(step.params, within)
-            if step.unless_found and self._found(step, params):
+            if step.unless_found and (yield from self._found(step, params)):
                 continue
             try:
-                answer = self._perform(step, params)
+                answer = yield from self._perform(step, params)
                 if step.expect:
                     _confirm(step, answer, within)
             except Exists as taken:
-                answer = self._judge(step, params, within, taken)
+                answer = yield from self._judge(step, params, within, taken)
             except NotFound as missing:
                 if not step.absent_is_done:
                     missing.hint = step.hint or missing.hint
@@ -286,13 +299,13 @@ class _Steps:
             if step.name:
                 scope[step.name] = answer
 
-    def _judge(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any], taken: Exists) -> dict[str, Any]:
+    def _judge(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any], taken: Exists) -> _Answering:
         """The name is taken: success if everything that was expected of it holds."""
         answer: dict[str, Any] = {}
         if not step.on_exists:
             raise taken
         for expect in step.on_exists:
-            answer = self._read(expect, params, scope)
+            answer = yield from self._read(expect, params, scope)
             wanted, found = resolve(expect.equals, scope), lookup(expect.path, answer)
             if not _equal(wanted, found):
                 raise Conflict(
@@ -303,31 +316,33 @@ class _Steps:
                 )
         return answer
 
-    def _read(self, expect: Expect, params: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    def _read(self, expect: Expect, params: Mapping[str, Any], scope: Mapping[str, Any]) -> _Answering:
         op = str(expect.op)
         shared = {key: value for key, value in params.items() if key in self._world.members(op)}
-        return self._call(op, {**shared, **resolve(expect.params, scope)})
+        return (yield from self._call(op, {**shared, **resolve(expect.params, scope)}))
 
-    def _perform(self, step: Step, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _perform(self, step: Step, params: Mapping[str, Any]) -> _Answering:
         if step.op in self._world.effects:
             (answer,) = self._world.effects[step.op]([params])
             if isinstance(answer, Error):
                 raise answer
             return answer
-        return self._settling(step, params) if step.settles or step.unless_used else self._call(step.op, params)
+        if step.settles or step.unless_used:
+            return (yield from self._settling(step, params))
+        return (yield from self._call(step.op, params))
 
-    def _settling(self, step: Step, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _settling(self, step: Step, params: Mapping[str, Any]) -> _Answering:
         """An operation that what was done just before may still stand in the way of, or that others may."""
         ends = clock.monotonic() + step.settles
         for wait in itertools.chain(SETTLING, itertools.repeat(SETTLING[-1])):
             late = clock.monotonic() + wait > ends
-            user = self._user(step, params)
+            user = yield from self._user(step, params)
             if user and late:
                 self._world.say(f"{next(iter(params.values()))} stays: {user} still uses it ({step.op})")
                 return {}
             try:
                 if not user:
-                    return self._call(step.op, params)
+                    return (yield from self._call(step.op, params))
             except (Conflict, Refused) as error:
                 if error.code not in _UNSETTLED:
                     raise
@@ -339,61 +354,42 @@ class _Steps:
                         cause=error.cause,
                         hint=step.hint or "it may take minutes to let go: run the same command again, it resumes",
                     ) from error
-            if self._world.stop.wait(wait):
-                raise Interrupted("stopped while AWS was letting go")
+            yield Pause(wait)
         raise AssertionError(step.op)  # pragma: no cover  the waits never end
 
-    def _user(self, step: Step, params: Mapping[str, Any]) -> str:
+    def _user(self, step: Step, params: Mapping[str, Any]) -> Generator[Ask | Pause, dict[str, Any], str]:
         """Who still uses what the step removes, as the reads find it; empty: nobody."""
         for use in step.unless_used:
             shared = {key: value for key, value in params.items() if key in self._world.members(use.op)}
             with contextlib.suppress(NotFound):
-                found = lookup(use.path, self._call(use.op, {**shared, **use.params}, believe=True))
+                answer = yield from self._call(use.op, {**shared, **use.params}, believe=True)
+                found = lookup(use.path, answer)
                 if found:
                     return _short(found[0] if isinstance(found, list) else found)
         return ""
 
-    def _found(self, step: Step, params: Mapping[str, Any]) -> bool:
+    def _found(self, step: Step, params: Mapping[str, Any]) -> Generator[Ask | Pause, dict[str, Any], bool]:
         op = str(step.unless_found)
+        shared = {key: value for key, value in params.items() if key in self._world.members(op)}
         try:
-            self._call(
-                op, {key: value for key, value in params.items() if key in self._world.members(op)}, believe=True
-            )
+            yield from self._call(op, shared, believe=True)
         except NotFound:
             return False
         return True
 
-    def _call(self, op: str, params: Mapping[str, Any], *, believe: bool = False) -> dict[str, Any]:
-        """One operation, paced; a throttle is tried again free of charge, what is temporary a few times.
+    def _call(self, op: str, params: Mapping[str, Any], *, believe: bool = False) -> _Answering:
+        """One operation; what is temporary is tried again a few times.
 
         A NotFound in a plan that creates is not believed at once either: AWS's registry is eventually consistent.
         """
         for wait in (*WAITS, None):
             try:
-                return self._paced(op, params)
+                return (yield Ask(op, params))
             except (Temporary, NotFound) as error:
                 if wait is None or (isinstance(error, NotFound) and (believe or not self._creates)):
                     raise
-                if self._world.stop.wait(wait):
-                    raise
+            yield Pause(wait)
         raise AssertionError(op)  # pragma: no cover  the last wait is None, and raises
-
-    def _paced(self, op: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        while True:
-            pacer = self._pacers.get(op)
-            if pacer is not None and self._world.stop.wait(pacer.delay()):
-                raise Interrupted("stopped before the call")
-            started, busy = clock.monotonic(), clock.busy()
-            try:
-                answer = self._world.call(op, once=True, **params)
-            except Throttled:
-                with self._lock:
-                    self._pacers.setdefault(op, Pacer(10.0)).slower()
-                if self._world.stop.is_set():
-                    raise
-                continue
-            self._load.measured(clock.monotonic() - started, clock.busy() - busy)
-            return answer
 
 
 def _raised(error: BaseException | None) -> Error | None:
@@ -508,9 +504,3 @@ def _short(value: Any) -> str:  # noqa: ANN401  a JSON value
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     # What is too long to be read is told by its digest.
     return text if len(text) <= 80 else f"{text[:40]}… (sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    waiting = iter(rows)
-    while batch := list(itertools.islice(waiting, BATCH)):
-        yield batch

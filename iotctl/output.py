@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from iotctl import clock
 from iotctl.errors import Exit, worst
 from iotctl.result import Remark, Result
 from iotctl.text import count, lasting, redact, sanitize
@@ -20,10 +21,16 @@ from iotctl.text import count, lasting, redact, sanitize
 if TYPE_CHECKING:
     from iotctl.painter import Painter
     from iotctl.plan import Plan
+    from iotctl.progress import Progress
     from iotctl.result import Column, Failure, Stream, Table
+    from iotctl.traffic import Flow
 
 ENVELOPE_VERSION: Final = 1
 _MOST_FAILURES_SHOWN: Final = 20
+_TOLD_EVERY: Final = 5.0
+"""Seconds between two lines of progress, where there is no terminal to draw a bar on."""
+
+_Flows = Callable[[], Mapping[str, "Flow"]]
 
 
 class Output:
@@ -171,7 +178,8 @@ class Output:
         seconds, binding = plan.duration()
         self._say(sanitize(f"{plan.target}: {plan.summary}"))
         if binding and plan.target.kind != "local":
-            self._say(f"at AWS's default quotas this takes at least {lasting(seconds)}; {binding} binds")
+            whose = "this account's" if plan.quotas else "AWS's default"
+            self._say(f"at {whose} quotas this takes at least {lasting(seconds)}; {binding} binds")
         for change in plan.changes:
             self._say(sanitize(f"  {change}"))
         for warning in plan.warnings:
@@ -184,32 +192,50 @@ class Output:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     @contextlib.contextmanager
-    def progress(self, total: int, what: str) -> Iterator[Any]:
-        """A bar on stderr while something long runs, only on a terminal; yields `advance(states)`."""
-        if not self._err.isatty() or self.form == "quiet" or not self._color:
-            yield lambda _: None
-            return
+    def progress(self, plan: Plan, before: int) -> Iterator[Callable[[Mapping[str, int], _Flows], None]]:
+        """How far a run is, on stderr: a bar on a terminal, a line every few seconds else; yields `advance(…)`.
+
+        Args:
+            plan: of the run.
+            before: how many of its things were done before.
+
+        """
+        from iotctl.progress import Progress
+
+        began = clock.monotonic()
+        run = Progress(len(plan.rows), plan.noun, plan.operations(), before=before, began=began)
+        if self.form == "quiet":
+            yield lambda _states, _flows: None
+        elif self._err.isatty() and self._color:
+            with self._bar(plan, run) as advance:
+                yield advance
+        else:
+            told = began
+
+            def tell(states: Mapping[str, int], flows: _Flows) -> None:
+                nonlocal told
+                now = clock.monotonic()
+                if now - told >= _TOLD_EVERY:
+                    told, fares = now, flows()
+                    self._say(f"{run.words(states, fares, now)} [{run.stages(fares)}]")
+                    self._err.flush()
+
+            yield tell
+
+    @contextlib.contextmanager
+    def _bar(self, plan: Plan, run: Progress) -> Iterator[Callable[[Mapping[str, int], _Flows], None]]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[states]}"),
-        )
-        with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
-            task = bar.add_task(what, total=total, states="")
+        columns = (BarColumn(bar_width=20), TextColumn("{task.description}\n{task.fields[stages]}"))
+        with Bar(*columns, console=Console(file=self._err), transient=True, refresh_per_second=4) as bar:
+            task = bar.add_task(plan.command, total=len(plan.rows), stages="")
 
-            def advance(states: Mapping[str, int]) -> None:
-                bar.update(
-                    task,
-                    completed=sum(states.values()),
-                    states="  ".join(
-                        f"{number} {state}" for state, number in states.items() if number and state != "done"
-                    ),
-                )
+            def advance(states: Mapping[str, int], flows: _Flows) -> None:
+                fares = flows()
+                words = run.words(states, fares, clock.monotonic())
+                bar.update(task, completed=sum(states.values()), description=words, stages=run.stages(fares))
 
             yield advance
 

@@ -1,53 +1,129 @@
-"""How fast and how many at a time: calls spaced by quota, threads by what a call waits for."""
+"""How fast and how many at a time: calls spaced by quota, threads by what a call waits for. Pure: told the time.
+
+An operation whose quota is known is called at that rate. Of any other the rate is found: it grows until AWS refuses a
+call, and then follows what AWS lets through, measured; so that few calls are refused, and none of the quota is wasted.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import queue
-import threading
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
-
-from iotctl import clock
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
-MOST_WORKERS: Final = 32
+MOST_WORKERS: Final = 48
 NEAR: Final = 0.005
 """Seconds: an endpoint that keeps a call waiting for less is on this machine or next to it."""
 
-_Item = TypeVar("_Item")
+CREDIT: Final = 0.3
+"""Seconds of slots that may be caught up with, when the calls came late: a burst that every quota allows."""
+
+_KNOWN: Final = 0.995  # of a quota: the clocks of two machines differ
+_SLOW_START: Final = 1.8  # times the rate, each second until the first refusal
+_ONE_STEP: Final = 0.6  # seconds: all refusals of this time are one
+_STEP: Final = 0.92
+_THROUGH: Final = 0.97  # of what came through
+_QUIET: Final = 3.0  # seconds without a refusal, until it is tried faster
+_GROWTH: Final = 1.04  # a second
+_LONG_QUIET: Final = 10.0
+_FIRST_QUIET: Final = 1.0  # after the first refusal: what is known of the quota then is rough
+_FAST_GROWTH: Final = 1.2
+_SLOWEST: Final = 0.5
+
+
+class Meter:
+    """How many a second, over the last two seconds at most."""
+
+    _WIDTH: Final = 0.25
+    _SLOTS: Final = 8
+
+    def __init__(self) -> None:
+        self._counts = [0] * self._SLOTS
+        self._slot = 0
+        self._first = math.inf
+
+    def add(self, now: float) -> None:
+        """Count one."""
+        self._first = min(self._first, now)
+        self._turn(now)
+        self._counts[self._slot % self._SLOTS] += 1
+
+    def rate(self, now: float) -> float:
+        """The rate; what has just begun is not taken for half a second's worth."""
+        return self._count(now) / max(self._span(now), 0.5)
+
+    def refilled(self, now: float) -> float:
+        """The rate of a bucket that was full, one second deep, and has just been emptied."""
+        return self._count(now) / (self._span(now) + 1)
+
+    def _count(self, now: float) -> int:
+        self._turn(now)
+        return sum(self._counts)
+
+    def _span(self, now: float) -> float:
+        return max(0.0, min(now - self._first, (self._SLOTS - 1) * self._WIDTH + now % self._WIDTH))
+
+    def _turn(self, now: float) -> None:
+        slot = int(now / self._WIDTH)
+        for passed in range(max(self._slot + 1, slot - self._SLOTS + 1), slot + 1):
+            self._counts[passed % self._SLOTS] = 0
+        self._slot = max(self._slot, slot)
 
 
 class Pacer:
-    """Spaces the calls of one operation, `rate` slots a second; refusals make it slower, quiet faster."""
+    """Spaces the calls of one operation.
 
-    def __init__(self, rate: float) -> None:
-        self._lock = threading.Lock()
-        self._most = self._rate = rate * 0.995
-        self._next = 0.0
-        self._slowed = 0.0
+    Args:
+        rate: calls a second; `math.inf` is unpaced, until the first refusal.
+        known: the rate is the quota; else it is where the search for the quota begins.
 
-    def delay(self) -> float:
-        """Take the next slot; the seconds until it comes."""
-        with self._lock:
-            now = clock.monotonic()
-            if self._rate < self._most and now - self._slowed > 3:
-                self._rate = min(self._most, self._rate * 1.04)
-                self._slowed = now - 2
-            slot = max(self._next, now)
-            self._next = slot + 1 / self._rate
-            return slot - now
+    """
 
-    def slower(self) -> None:
-        """A throttle: everyone was too fast for the last moment; one step down for all refusals of one round trip."""
-        with self._lock:
-            now = clock.monotonic()
-            if now - self._slowed > 0.6:
-                self._rate = max(0.5, self._rate * 0.8)
-                self._slowed = now
-            self._next = max(self._next, now + 1 / self._rate)
+    def __init__(self, rate: float = math.inf, *, known: bool = False) -> None:
+        self.rate = rate * _KNOWN
+        self._most = self.rate if known else math.inf
+        self._found = 2 if known else 0  # how well the quota is known: not, roughly, well
+        self._next = -math.inf
+        self._grown = self._refused = -math.inf
+        self.meter = Meter()
+
+    def due(self) -> float:
+        """When the next slot comes; in the past where one is free."""
+        return self._next
+
+    def take(self, now: float) -> None:
+        """Take a slot."""
+        if self.rate < math.inf:
+            self._next = max(self._next, now - CREDIT) + 1 / self.rate
+
+    def admitted(self, now: float) -> None:
+        """A call came through."""
+        self.meter.add(now)
+        if self.rate >= self._most or now - self._grown < 0.1:
+            return
+        since, self._grown = min(now - self._grown, 1.0), now
+        # A rate that is not used says nothing of the quota.
+        used = self._most < math.inf or self.meter.rate(now) > 0.4 * self.rate
+        self.rate = min(self._most, self.rate * self._growth(now - self._refused) ** since) if used else self.rate
+
+    def refused(self, now: float) -> None:
+        """AWS throttled a call: everyone was too fast for the last moment."""
+        if now - self._refused > _ONE_STEP:
+            through = _THROUGH * self.meter.rate(now) if self._found else self.meter.refilled(now)
+            least = self.rate / 2 if self._found else 0.0
+            self.rate = max(_SLOWEST, min(_STEP * self.rate, max(through, least)))
+            self._refused = now
+            self._found = min(2, self._found + 1)
+        self._next = max(self._next, now + 1 / self.rate)
+
+    def _growth(self, quiet: float) -> float:
+        """Times the rate a second, after so many seconds without a refusal."""
+        if self._found == 0:
+            return _SLOW_START
+        if quiet > (_FIRST_QUIET if self._found == 1 else _LONG_QUIET):
+            return _FAST_GROWTH
+        return _GROWTH if quiet > _QUIET else 1.0
 
 
 class Load:
@@ -76,58 +152,3 @@ class Load:
         filling = (self._waiting + self._working) / max(self._working, 1e-4)
         allowed = sum(rates) * (self._waiting + self._working) * 1.5
         return math.ceil(min(MOST_WORKERS, filling, allowed))
-
-
-class Workers(Generic[_Item]):
-    """Threads that take items from one queue; as many as are wanted, and none where one is: the caller's is enough.
-
-    Args:
-        attempt: what is done with an item; it returns what went wrong, and raises nothing.
-        wanted: how many threads are wanted now.
-
-    """
-
-    def __init__(self, attempt: Callable[[_Item], BaseException | None], wanted: Callable[[], int]) -> None:
-        self._attempt = attempt
-        self._wanted = wanted
-        self._waiting: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._settled: queue.SimpleQueue[tuple[_Item, BaseException | None]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Let what is in flight finish, and leave the rest."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._waiting.get_nowait()
-        for _thread in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def carry_out(self, items: Sequence[_Item]) -> Iterator[tuple[_Item, BaseException | None]]:
-        """Attempt each; they come back as they settle."""
-        left = iter(items)
-        while self._wanted() <= 1 and not self._threads:
-            item = next(left, None)
-            if item is None:
-                return
-            yield item, self._attempt(item)
-        handed_out = list(left)
-        for item in handed_out:
-            self._waiting.put(item)
-        for _ in handed_out:
-            self._grow()
-            yield self._settled.get()
-
-    def _grow(self) -> None:
-        while len(self._threads) < self._wanted():
-            thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            self._settled.put((item, self._attempt(item)))

@@ -207,6 +207,7 @@ class Plan:
         follow: the words of the command that follows once it is done well.
         forgets: the run that this one takes back: what the journal holds of it is no longer so.
         report: the file in its directory that tells of its rows.
+        quotas: calls a second, by operation, where they are known of this account; AWS's defaults serve else.
 
     """
 
@@ -229,6 +230,7 @@ class Plan:
     after: tuple[Step, ...] = ()
     forgets: str = ""
     report: str = "report.csv"
+    quotas: Mapping[str, float] = field(default_factory=dict)
 
     def operations(self) -> dict[str, int]:
         """How many calls of each AWS operation, in the order of the steps."""
@@ -242,13 +244,12 @@ class Plan:
                 found[step.op] = found.get(step.op, 0) + self.calls.get(step.op, len(self.rows))
         return {op: number for op, number in found.items() if number}
 
-    def duration(self, allowed: Mapping[str, float] | None = None) -> tuple[float, str]:
+    def duration(self) -> tuple[float, str]:
         """The least seconds it must take at the quotas, and the operation whose quota binds.
 
-        Operations overlap, so the slowest one decides. `allowed` gives calls per second where an account's own
-        quotas are known; the documented defaults serve otherwise.
+        Operations overlap, so the slowest one decides.
         """
-        rates = {**quotas.DEFAULTS, **(allowed or {})}
+        rates = {**quotas.DEFAULTS, **self.quotas}
         needs = {op: number / rates[op] for op, number in self.operations().items() if op in rates}
         binding = max(needs, key=lambda op: needs[op], default="")
         return needs.get(binding, 0.0), binding

@@ -44,7 +44,7 @@ def test_the_platform_is_a_target_like_any_other(platform: Platform) -> None:
     """Found by its state file, checked against the account that is expected; nothing is paced there."""
     context = Context(expect_account=platform.account_id)
     assert {"kind": "local", "accountId": platform.account_id, "region": platform.region} == context.target.to_json()
-    assert {} == context.rates
+    assert ({}, {}, {}) == (context.quotas, context.world().rates, context.world().starts)
     with pytest.raises(Auth, match="--expect-account says 999999999999") as caught:
         _ = Context(expect_account="999999999999").aws
     assert "WrongAccount" == caught.value.code

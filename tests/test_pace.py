@@ -1,13 +1,12 @@
-"""How many at a time: by what a call waits for, and what is allowed."""
+"""How fast, by quota and refusals; how many at a time, by what a call waits for and what is allowed."""
 
 from __future__ import annotations
 
 import math
-import threading
 
 import pytest
 
-from iotctl.pace import MOST_WORKERS, Load, Workers
+from iotctl.pace import CREDIT, MOST_WORKERS, Load, Meter, Pacer
 
 
 @pytest.mark.parametrize(
@@ -40,18 +39,104 @@ def test_a_slow_first_call_says_nothing() -> None:
     assert 1 == load.workers([math.inf])
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 7])
-def test_every_item_settles_once(wanted: int) -> None:
-    """Whatever the number of threads, each item comes back once, with its own fault; one thread is the caller's."""
-    seen: set[str] = set()
+class _Server:
+    """A token bucket such as AWS's, `rate` a second and as many at once, called as a pacer lets it; simulated time."""
 
-    def attempt(item: int) -> BaseException | None:
-        seen.add(threading.current_thread().name)
-        return ValueError(str(item)) if item % 3 == 0 else None
+    def __init__(self, pacer: Pacer, rate: float) -> None:
+        self.pacer, self.rate, self.now = pacer, rate, 0.0
+        self._tokens, self._filled = rate, 0.0
+        self.done = self.refused = 0
 
-    with Workers(attempt, lambda: wanted) as workers:
-        settled = [*workers.carry_out(range(1, 50)), *workers.carry_out(range(50, 60))]
+    def serve(self, seconds: float) -> int:
+        """Be called for so long; how many calls came through."""
+        before, ends = self.done, self.now + seconds
+        while self.now < ends:
+            due = max(self.pacer.due(), self.now)
+            self._tokens = min(self.rate, self._tokens + (due - self._filled) * self.rate)
+            self._filled, self.now = due, due + 0.001
+            self.pacer.take(due)
+            if self._tokens >= 1:
+                self._tokens -= 1
+                self.done += 1
+                self.pacer.admitted(self.now)
+            else:
+                self.refused += 1
+                self.pacer.refused(self.now)
+        return self.done - before
 
-    assert list(range(1, 60)) == sorted(item for item, _ in settled)
-    assert all((fault is not None) == (item % 3 == 0) for item, fault in settled)
-    assert (seen == {threading.current_thread().name}) == (wanted == 1)
+
+def test_a_known_quota_is_used_whole_and_never_exceeded() -> None:
+    """Nothing is refused, and nothing is left over."""
+    server = _Server(Pacer(50, known=True), 50)
+    assert 50 * 60 * 0.99 <= server.serve(60) <= 50 * 60 + 50 * CREDIT
+    assert 0 == server.refused
+
+
+@pytest.mark.parametrize(("start", "quota"), [(10, 10), (10, 37), (10, 100), (100, 10), (15, 8)])
+def test_a_quota_that_is_not_known_is_found(start: float, quota: float) -> None:
+    """Within seconds, wherever the search begins; then nearly all of it is used, and few calls are refused."""
+    server = _Server(Pacer(start), quota)
+    server.serve(12)
+    refused = server.refused
+    assert quota * 60 * 0.93 <= server.serve(60) <= quota * 61
+    assert (server.refused - refused) / server.done <= 0.04
+
+
+def test_a_quota_that_changes_is_followed() -> None:
+    """Others begin to use it, and stop: the rate goes down at once, and comes back."""
+    server = _Server(Pacer(20, known=True), 20)
+    server.serve(10)
+    server.rate = 8
+    assert 8 * 30 * 0.9 <= server.serve(30)
+    assert 0.12 > server.refused / server.done
+    server.rate = 20
+    server.serve(20)
+    assert 20 * 10 * 0.95 <= server.serve(10)
+
+
+def test_an_unpaced_operation_is_paced_from_its_first_refusal_on() -> None:
+    """As on the local platform, which throttles only when it is told to."""
+    server = _Server(Pacer(), 20)
+    server.serve(3)
+    refused = server.refused
+    assert 20 * 30 * 0.93 <= server.serve(30)
+    assert (server.refused - refused) / server.done <= 0.04
+
+
+def test_a_rate_that_nobody_uses_does_not_grow() -> None:
+    """Calls that come slowly for reasons of their own say nothing of the quota."""
+    pacer = Pacer(10)
+    for second in range(60):
+        pacer.take(float(second))
+        pacer.admitted(float(second))
+    assert 11 > pacer.rate
+
+
+def test_refusals_of_one_moment_are_one_step() -> None:
+    """A burst of them does not stop everything; the next slot comes later."""
+    pacer = Pacer(10, known=True)
+    for number in range(20):
+        pacer.admitted(9 + number / 20)
+    for _ in range(30):
+        pacer.refused(10.0)
+    assert pacer.rate == pytest.approx(0.92 * 9.95)
+    assert pacer.due() > 10.05
+
+
+def test_what_came_late_is_caught_up_with_a_little() -> None:
+    """A moment's delay costs nothing; a long rest does not become a burst."""
+    pacer, now = Pacer(100, known=True), 1000.0
+    burst = 0
+    while pacer.due() <= now:
+        pacer.take(now)
+        burst += 1
+    assert 100 * CREDIT + 1 == pytest.approx(burst, abs=1)
+
+
+def test_the_meter_forgets() -> None:
+    """It tells the last two seconds."""
+    meter = Meter()
+    for number in range(200):
+        meter.add(100 + number / 100)
+    assert meter.rate(102) == pytest.approx(100, rel=0.1)
+    assert 0 == meter.rate(105)

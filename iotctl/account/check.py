@@ -24,7 +24,6 @@ _PERMISSIONS: Final = frozenset(
 """Reads that commands make too: without them, it is the permission that is missing."""
 
 _REFUSED: Final = {"s3:HeadBucket": ", or the bucket is another account's"}
-_QUOTA: Final = " API TPS"  # the names of AWS IoT's rates in Service Quotas: "CreateThing API TPS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +111,8 @@ def _indexing(answer: Mapping[str, Any]) -> _Verdict:
 
 
 def _quotas(aws: Aws) -> _Verdict:
-    pages = aws.pages("service-quotas:ListServiceQuotas", ServiceCode="iotcore", MaxResults=100)
-    found = {
-        f"iot:{quota['QuotaName'].removesuffix(_QUOTA)}": quota["Value"]
-        for page in pages
-        for quota in page["Quotas"]
-        if quota["QuotaName"].endswith(_QUOTA)
-    }
+    pages = aws.pages("service-quotas:ListServiceQuotas", ServiceCode=quotas.SERVICE, MaxResults=100)
+    found = quotas.rates(quota for page in pages for quota in page["Quotas"])
     known = {op: found[op] for op in quotas.DEFAULTS if op in found}
     others = [f"{op} {rate:g}/s" for op, rate in known.items() if rate != quotas.DEFAULTS[op]]
     if not known:

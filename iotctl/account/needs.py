@@ -12,6 +12,7 @@ _SHARED: Final = (
     "iot:DescribeThingGroup",
     "iot:DescribeBillingGroup",
     "iot:GetPolicy",
+    "service-quotas:ListServiceQuotas",
     "sts:GetCallerIdentity",
 )
 
@@ -122,6 +123,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:UpdateThing",
         "iot-data:DeleteThingShadow",
         "iot-data:ListNamedShadowsForThing",
+        "service-quotas:ListServiceQuotas",
         "sts:GetCallerIdentity",
     ),
     "shadow get": ("iot-data:GetThingShadow",),

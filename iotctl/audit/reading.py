@@ -143,7 +143,7 @@ class Reading:
 
     def _announce(self, op: str, number: int) -> None:
         """Say how long the reads of one operation must take, where that is long."""
-        rate = self.world.rates.get(op)
+        rate = self.world.rates.get(op) or self.world.starts.get(op)
         if rate and number / rate >= _WORTH_TELLING:
             once = "; each is kept, the next audit asks for new ones only" if op == CERTIFICATES else ""
             self.tell(f"{op}: {count(number, 'call')}, at least {lasting(number / rate)} at AWS's quota{once}")

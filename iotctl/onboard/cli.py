@@ -17,6 +17,7 @@ from iotctl.result import Column, Result, Table
 if TYPE_CHECKING:
     from iotctl.context import Context
     from iotctl.onboard.fleet import Fleet
+    from iotctl.onboard.plan import Keys
 
 app = options.capability("onboard", "A CSV becomes registered things, each with its own key and certificate.")
 
@@ -35,6 +36,10 @@ Policy = Annotated[
 Delimiter = Annotated[str, typer.Option("--delimiter", metavar="CHAR", help="Between the cells (TAB for a tab).")]
 Renamed = Annotated[
     list[str] | None, typer.Option("--map", metavar="THEIRS=OURS", help="The file's own name for one of our columns.")
+]
+Quotas = Annotated[
+    list[str] | None,
+    typer.Option("--quota", metavar="OP=N", help="Calls a second that the account allows: RegisterThing=50."),
 ]
 KeyType = Annotated[str, typer.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")]
 Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
@@ -84,13 +89,15 @@ def plan(
     renamed: Renamed = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    quotas: Quotas = None,
 ) -> Result:
     """Show, thing by thing, what apply would do and why; read-only."""
     from iotctl.onboard import observe
+    from iotctl.onboard import plan as planning
 
     rows = _read(file, policy, delimiter, renamed)
     directory = _directory(file, bundles)
-    planned = _plan(ctx.obj, rows, directory, policy, key_type, days)
+    planned = _plan(ctx.obj, rows, directory, policy, planning.Keys(key_type, days), quotas)
     found: list[dict[str, Any]] = [
         {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
         for finding in observe.things(ctx.obj.world(), rows, directory)
@@ -101,7 +108,8 @@ def plan(
     notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
     notes += [f"shared, to be made: {step.op} {next(iter(step.params.values()))}" for step in planned.shared]
     if binding and planned.target.kind != "local":
-        notes.append(f"at AWS's default quotas apply takes at least {seconds:,.0f} s; {binding} binds")
+        whose = "this account's" if planned.quotas else "AWS's default"
+        notes.append(f"at {whose} quotas apply takes at least {text.lasting(seconds)}; {binding} binds")
     notes.append(f"IAM actions: {' '.join(planned.iam_actions())}")
     return Result(
         {**planned.to_json(), "actions": dict(actions), "rows": found},
@@ -128,10 +136,13 @@ def apply(
     renamed: Renamed = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    quotas: Quotas = None,
 ) -> Plan:
     """Register every thing of a fleet file. Running it again resumes; nothing is ever made twice."""
+    from iotctl.onboard import plan as planning
+
     rows = _read(file, policy, delimiter, renamed)
-    return _plan(ctx.obj, rows, _directory(file, bundles), policy, key_type, days)
+    return _plan(ctx.obj, rows, _directory(file, bundles), policy, planning.Keys(key_type, days), quotas)
 
 
 @options.command(
@@ -186,11 +197,14 @@ def undo(
     wait: Annotated[
         str, typer.Option("--wait", metavar="TIME", help="How long AWS may take to let go of what is detached.")
     ] = "6m",
+    quotas: Quotas = None,
 ) -> Plan:
     """Take back what a run made, and only that: things, certificates, and what it made for all of them.
 
     Bundles move to revoked/. Running it again resumes. A thing that was adopted stays, without our certificate.
     """
+    from dataclasses import replace
+
     from iotctl import bundle, made
     from iotctl.onboard import undo, used
 
@@ -205,7 +219,7 @@ def undo(
     rows = made.Made(directory, run)
     found = used.leftovers(ctx.obj.aws, record, rows)
     damaged = [f"the bundle {place} is damaged: whose it is cannot be said, and it stays" for place in rows.damaged]
-    return undo.undoing(
+    plan = undo.undoing(
         run,
         rows,
         found.shared,
@@ -214,6 +228,7 @@ def undo(
         settles=text.seconds(wait),
         warnings=(*found.kept, *damaged),
     )
+    return replace(plan, quotas={**ctx.obj.quotas, **_quotas(quotas)})
 
 
 def _runs(runs: list[Any]) -> Result:
@@ -240,7 +255,9 @@ def _runs(runs: list[Any]) -> Result:
     return Result({"runs": rows}, Table(columns, rows))
 
 
-def _plan(context: Context, rows: Fleet, directory: Path, policy: str, key_type: str, days: int) -> Plan:
+def _plan(context: Context, rows: Fleet, directory: Path, policy: str, keys: Keys, quotas: list[str] | None) -> Plan:
+    from dataclasses import replace
+
     from iotctl import files
     from iotctl.onboard import observe
     from iotctl.onboard import plan as planning
@@ -248,10 +265,34 @@ def _plan(context: Context, rows: Fleet, directory: Path, policy: str, key_type:
     if rows.alike() and files.ignores_case(directory):
         one, other = rows.alike()[0]
         raise Usage(f"{one} and {other} would be one directory: the file system of {directory} ignores case")
-    _check_key_type(key_type)
+    _check_key_type(keys.key_type)
+    given = _quotas(quotas)
     place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
     missing = observe.shared(context.aws, rows, [policy])
-    return planning.onboarding(rows, missing, place, planning.Keys(key_type, days))
+    found = planning.onboarding(rows, missing, place, keys)
+    return replace(found, quotas={**context.quotas, **given})
+
+
+def _quotas(given: list[str] | None) -> dict[str, float]:
+    """The operator's own word on calls a second, by operation."""
+    from iotctl.semantics.quotas import DEFAULTS
+
+    found: dict[str, float] = {}
+    for word in given or ():
+        name, _, number = word.partition("=")
+        op = name if ":" in name else f"iot:{name}"
+        try:
+            found[op] = float(number)
+        except ValueError:
+            found[op] = 0.0
+        if not 0 < found[op] < 1e6:
+            raise Usage(f"--quota takes OP=N, not {word!r}", hint="--quota RegisterCertificateWithoutCA=50")
+        if op not in DEFAULTS and not op.startswith("iot-data:"):
+            meant = text.nearest(op, DEFAULTS) or "iot:CreateThing"
+            raise Usage(
+                f"no quota is known by the name of {name!r}", hint=f"--quota {meant.partition(':')[2]}={number}"
+            )
+    return found
 
 
 def _read(file: str, policy: str, delimiter: str, renamed: list[str] | None) -> Fleet:

@@ -6,7 +6,15 @@ An operation that is not here has no published default: nothing is assumed of it
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SERVICE: Final = "iotcore"
+"""The code of AWS IoT Core in Service Quotas."""
+
+_RATE: Final = " API TPS"  # the names of its rates there: "CreateThing API TPS"
 
 PUBLISHES_PER_CONNECTION: Final = 100.0
 """PUBLISH packets a second on one MQTT connection, each way; "publish requests that exceed that quota are discarded"
@@ -62,3 +70,12 @@ DEFAULTS: Final[dict[str, float]] = {
     "iot:UpdateJob": 10,
     "iot:UpdateThing": 100,
 }
+
+
+def rates(found: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Calls per second of those operations whose quota is among Service Quotas' own `Quotas`."""
+    return {
+        f"iot:{quota['QuotaName'].removesuffix(_RATE)}": float(quota["Value"])
+        for quota in found
+        if quota["QuotaName"].endswith(_RATE)
+    }

@@ -34,6 +34,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("-", "thing_name\na\n", "say where the bundles go", "--bundles DIR"),
         ("fleet.csv --delimiter ab", None, "--delimiter takes one character", ""),
         ("fleet.csv --map serial", None, "--map takes THEIRS=OURS", "--map serial=thing_name"),
+        ("fleet.csv --quota CreateThing", None, "--quota takes OP=N", "--quota Register"),
+        ("fleet.csv --quota CreateThing=0", None, "--quota takes OP=N", ""),
+        ("fleet.csv --quota CreateThign=5", None, "no quota is known by the name", "--quota CreateThing=5"),
         ("fleet.csv --map serial=thing_name", None, "does not have: serial", ""),
     ],
 )
