@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from iotctl.local.devices.core.place import Settings
     from iotctl.target import Platform
 
-STEADY = 0.3
-"""Seconds that a component has been up before a deployment of a test counts it."""
+STEADY = 0.05
+"""Seconds that `run` has gone on before a deployment of a test counts it: tests of failures use `startup`."""
 
 
 @dataclass

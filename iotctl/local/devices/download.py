@@ -85,18 +85,18 @@ def fetch(source: Source, place: Path, *, stop: threading.Event = _NEVER, first_
             came is kept). Local: it cannot be written. Interrupted: `stop` was set; what came is kept.
 
     """
-    address = _checked(source)
+    address = checked(source)
     with files.explained(place):
         if place.exists() and digest(place) == source.sha256:
             return
-        partial = place.with_name(f"{place.name}.partial")
+        coming = partial(place)
         try:
-            _right(source, address, partial, stop, first_wait)
+            _right(source, address, coming, stop, first_wait)
         except Rejected as error:
             if error.reason is not Reason.DOWNLOAD_FAILED:
-                partial.unlink(missing_ok=True)
+                coming.unlink(missing_ok=True)
             raise
-        partial.replace(place)
+        coming.replace(place)
         files.sync_directory(place.parent)
 
 
@@ -111,7 +111,7 @@ def _right(source: Source, address: SplitResult, partial: Path, stop: threading.
         raise Rejected(Reason.DIGEST_MISMATCH, "what came is not what the manifest names")
 
 
-def _checked(source: Source) -> SplitResult:
+def checked(source: Source) -> SplitResult:
     """The URL's parts.
 
     Raises:
@@ -143,7 +143,7 @@ def is_loopback(host: str) -> bool:
 
 def _complete(source: Source, address: SplitResult, partial: Path, stop: threading.Event, first_wait: float) -> None:
     """Ask until all bytes are there; their digest is still to be looked at."""
-    failures, there, fault = 0, _size(partial), ""
+    failures, there, fault = 0, size(partial), ""
     while failures < TRIES:
         longest = first_wait * 2.0**failures
         if stop.is_set() or (failures and stop.wait(_RANDOM.uniform(longest / 2, longest))):
@@ -154,14 +154,14 @@ def _complete(source: Source, address: SplitResult, partial: Path, stop: threadi
             fault = sanitize(str(error))
         else:
             return
-        before, there = there, _size(partial)
+        before, there = there, size(partial)
         failures = 0 if there > before else failures + 1  # a slow line is not a dead one
     raise Rejected(Reason.DOWNLOAD_FAILED, f"{address.hostname} did not give it in {TRIES} tries: {fault}")
 
 
 def _once(source: Source, address: SplitResult, partial: Path, stop: threading.Event) -> None:
     """One request for what is missing."""
-    offset = _size(partial)
+    offset = size(partial)
     if offset > source.size:
         partial.unlink()
         offset = 0
@@ -186,7 +186,7 @@ def _once(source: Source, address: SplitResult, partial: Path, stop: threading.E
                     break
             file.flush()
             os.fsync(file.fileno())
-    there = _size(partial)
+    there = size(partial)
     if there > source.size:
         raise Rejected(Reason.ENDLESS_DATA, f"more than the {source.size:,} bytes came that the manifest names")
     if there < source.size:
@@ -239,7 +239,13 @@ def _words(error: Exception) -> str:
     return str(error.strerror or error) if isinstance(error, OSError) else type(error).__name__
 
 
-def _size(path: Path) -> int:
+def partial(place: Path) -> Path:
+    """Where what has come is, until all has."""
+    return place.with_name(f"{place.name}.partial")
+
+
+def size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
 
 

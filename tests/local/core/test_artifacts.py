@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import stat
+import threading
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from iotctl.local.devices.core import artifacts
+from iotctl.local.devices.core import archive, artifacts
 from iotctl.local.devices.core.artifacts import Artifact
 from iotctl.local.devices.core.faults import Failed
+from iotctl.local.devices.core.place import Settings
 from iotctl.local.devices.core.resolve import Found
+from iotctl.local.devices.session import Identity
+from iotctl.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +61,7 @@ def test_what_is_no_artifact(given: dict[str, Any], reason: str) -> None:
         artifacts.of(FOUND, {"Artifacts": [given]})
 
 
-def archive(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+def zipped(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
     """A ZIP."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members:
@@ -70,7 +74,7 @@ def test_an_archive_is_unpacked_whole(tmp_path: Path) -> None:
     place = tmp_path / "unpacked"
     place.mkdir()
     (place / "old").touch()
-    artifacts.unpack(archive(tmp_path / "a.zip", ("dir/run.sh", b"echo"), ("empty/", b"")), place, 0o700)
+    archive.unpack(zipped(tmp_path / "a.zip", ("dir/run.sh", b"echo"), ("empty/", b"")), place, 0o700)
 
     assert ["dir", "dir/run.sh", "empty"] == sorted(str(one.relative_to(place)) for one in place.rglob("*"))
     assert 0o700 == stat.S_IMODE((place / "dir/run.sh").stat().st_mode)
@@ -88,17 +92,17 @@ def _link() -> zipfile.ZipInfo:
 def test_an_archive_cannot_write_elsewhere(tmp_path: Path, member: tuple[Any, bytes]) -> None:
     """Nothing of it is unpacked."""
     with pytest.raises(Failed, match="no plain file in it"):
-        artifacts.unpack(archive(tmp_path / "a.zip", ("good", b"x"), member), tmp_path / "unpacked", 0o600)
+        archive.unpack(zipped(tmp_path / "a.zip", ("good", b"x"), member), tmp_path / "unpacked", 0o600)
     assert ["a.zip"] == sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith("."))
 
 
 def test_a_bomb_and_a_damaged_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says too much, one that says too little, one that is none."""
-    bomb = archive(tmp_path / "a.zip", ("zeroes", bytes(100_000)))
+    bomb = zipped(tmp_path / "a.zip", ("zeroes", bytes(100_000)))
     with monkeypatch.context() as patched:
-        patched.setattr(artifacts, "MOST_BYTES", 99_999)
+        patched.setattr(archive, "MOST_BYTES", 99_999)
         with pytest.raises(Failed, match="too many files or bytes"):
-            artifacts.unpack(bomb, tmp_path / "x", 0o600)
+            archive.unpack(bomb, tmp_path / "x", 0o600)
     lies = bytearray(bomb.read_bytes())
     at = lies.rindex(b"PK\x01\x02")
     lies[at + 24 : at + 28] = (10).to_bytes(4, "little")  # its size, in the directory
@@ -106,5 +110,26 @@ def test_a_bomb_and_a_damaged_archive(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "none.zip").write_bytes(io.BytesIO(b"PK no").getvalue())
     for name in ("lies.zip", "none.zip"):
         with pytest.raises(Failed, match=r"cannot be unpacked|more bytes than it says"):
-            artifacts.unpack(tmp_path / name, tmp_path / "x", 0o600)
+            archive.unpack(tmp_path / name, tmp_path / "x", 0o600)
     assert not (tmp_path / "x").exists()
+
+
+class _Cloud:
+    """A cloud that names one URL, whatever is asked for."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def artifact_url(self, arn: str, name: str) -> str:
+        return self._url
+
+
+@pytest.mark.parametrize("url", ["http://bucket.s3.amazonaws.com/x", "https://example.com/x", "file:///etc/passwd"])
+def test_a_core_does_not_download_from_anywhere(tmp_path: Path, url: str) -> None:
+    """Only from AWS, with TLS: nothing is even asked elsewhere."""
+    nowhere = Identity("cam", "data.iot.eu-west-1.amazonaws.com", 8883, tmp_path, tmp_path, tmp_path)
+    settings = Settings(nowhere, Target("aws", "1", "eu-west-1"), 8443, ("", 443), "", "", tmp_path)
+    fetcher = artifacts.Fetcher(settings, cast("Any", _Cloud(url)), threading.Event(), lambda _: None)
+
+    with pytest.raises(Failed, match="this device does not download from"):
+        fetcher.fetch(FOUND, [Artifact("greengrass:x", "x", HEX)])

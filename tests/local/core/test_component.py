@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from iotctl.local.devices.core.component import Component
 
 PATIENCE = 10.0
+NEVER = 1000.0
 
 
 def component(name: str, lifecycle: dict[str, Any], *hard: str, version: str = "1.0.0") -> Unit:
@@ -39,13 +40,13 @@ def component(name: str, lifecycle: dict[str, Any], *hard: str, version: str = "
 class Stage:
     """A supervisor, and every state that its components were in."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, steady: float) -> None:
         nowhere = Identity("cam", "localhost", 1, root, root, root)
         self.settings = Settings(nowhere, Target("local", "1", "r"), 1, ("", 1), "", "", root)
         self.states: list[str] = []
         self.faults: list[BaseException] = []
         self._stirred = asyncio.Event()
-        self.supervisor = Supervisor(self.settings, self._environment, self._changed, self.faults.append, steady=0.05)
+        self.supervisor = Supervisor(self.settings, self._environment, self._changed, self.faults.append, steady)
 
     async def run(self, *units: Unit) -> None:
         """Let exactly these run, until they are up."""
@@ -75,9 +76,9 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def staged(root: Path) -> AsyncIterator[Stage]:
+async def staged(root: Path, steady: float) -> AsyncIterator[Stage]:
     """A stage, ended at the end."""
-    stage = Stage(root)
+    stage = Stage(root, steady)
     try:
         yield stage
     finally:
@@ -86,12 +87,15 @@ async def staged(root: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], Stage]:
-    """Play a scene on a stage; the stage afterwards."""
+def play(tmp_path: Path) -> Callable[..., Stage]:
+    """Play a scene on a stage; the stage afterwards.
 
-    def acted(scene: Callable[[Stage], Coroutine[Any, Any, None]]) -> Stage:
+    `steady` are the seconds after which a component counts as up; where one is to fail it never does.
+    """
+
+    def acted(scene: Callable[[Stage], Coroutine[Any, Any, None]], steady: float = 0.05) -> Stage:
         async def whole() -> Stage:
-            async with staged(tmp_path) as stage:
+            async with staged(tmp_path, steady) as stage:
                 await scene(stage)
             return stage
 
@@ -121,6 +125,7 @@ def test_a_script_that_ends_well_is_finished(play: Play) -> None:
             component("A", {"run": "true", "shutdown": "echo tidied"}),
             component("B", {}),
             component("C", {"run": {"Script": "exit 1", "SkipIf": "onpath sh"}}),
+            component("D", {"startup": {"Script": "exit 1", "SkipIf": "onpath sh"}, "shutdown": "exit 1"}),
         )
         assert {"FINISHED"} == {one.state for one in stage.supervisor.components.values()}
 
@@ -136,7 +141,7 @@ def test_three_failures_break_it(play: Play) -> None:
             await stage.run(component("A", scripts))
         assert ("RUN_ERROR",) == stage.supervisor.components["A"].codes
 
-    stage = play(scene)
+    stage = play(scene, NEVER)
     assert (3, 2, 1) == tuple(sum(word in one for one in stage.states) for word in ("RUNNING", "ERRORED", "BROKEN"))
     assert ["no", "good", "recovers", "stops"] * 2 + ["no", "good"] == stage.log("A")
 
@@ -159,7 +164,7 @@ def test_what_hangs_or_dies_is_broken(play: Play, scripts: dict[str, Any], reaso
             await stage.run(component("B", {"run": "exec sleep 100"}), component("A", scripts))
         assert "RUNNING" == stage.supervisor.components["B"].state
 
-    play(scene)
+    play(scene, NEVER)
 
 
 def test_errors_long_ago_do_not_count(play: Play) -> None:
@@ -197,14 +202,15 @@ def test_only_what_changed_is_touched(play: Play) -> None:
 
     async def scene(stage: Stage) -> None:
         same = component("Same", {"run": "exec sleep 100"})
-        await stage.run(same, component("A", {"install": "echo i1", "run": "exec sleep 100"}), component("Old", {}))
+        old = component("Old", {"run": "exec sleep 100", "shutdown": "echo stops", "uninstall": "echo goes"})
+        await stage.run(same, component("A", {"install": "echo i1", "run": "exec sleep 100"}), old)
         await stage.run(same, component("A", {"install": "echo i1", "run": "sleep 100"}))
         await stage.run(same, component("A", {"install": "echo i1", "run": "sleep 100"}, version="2.0.0"))
         assert {"Old": "1.0.0"} == stage.supervisor.take_gone()
 
     stage = play(scene)
     assert (["i1", "i1"], 3) == (stage.log("A"), stage.states.count("A RUNNING"))
-    assert 1 == stage.states.count("Same RUNNING")
+    assert (1, ["stops", "goes"]) == (stage.states.count("Same RUNNING"), stage.log("Old"))
 
 
 def _alive(pid: int) -> bool:

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as Botocore
 
 from iotctl.local.devices.core import health, presign
-from iotctl.local.devices.core.state import Report
+from iotctl.local.devices.core.state import Group, Report
 
 CORE = health.Core("cam", {"os": "linux", "architecture": "amd64"})
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -58,6 +58,15 @@ def test_a_deployment_names_the_roots_that_it_left_as_they_were() -> None:
         "deploymentId": "d",
         "unchangedRootComponents": ["y"],
     } == health.information(report, ["x"])
+
+
+def test_a_dependency_comes_from_who_needs_it() -> None:
+    """Of every group whose components need it, however far; circles end."""
+    groups = {"a": Group("arn-a", 1, {"A": "1.0.0"}), "b": Group("arn-b", 1, {"B": "1.0.0", "C": "1.0.0"})}
+    needs = {"A": ["C"], "B": [], "C": ["D"], "D": ["C"]}
+    assert {"A": ["arn-a"], "B": ["arn-b"], "C": ["arn-a", "arn-b"], "D": ["arn-a", "arn-b"]} == {
+        name: sorted(arns) for name, arns in health.origins(groups, needs).items()
+    }
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

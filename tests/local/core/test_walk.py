@@ -52,7 +52,7 @@ def test_a_thing_deployment_by_shadow_and_one_that_fails_rolls_back(
     """The failing version is tried three times, then the one before runs again, and the shadow says so."""
     app = name("com.example.App")
     operator.component(app, "1.0.0", forever("one"))
-    operator.component(app, "2.0.0", {"run": "echo it is no good >&2; exit 3"})
+    operator.component(app, "2.0.0", {"startup": "echo it is no good >&2; exit 3"})
     core = start_core(name("core"))
     core.until("connected")
     first = operator.deploy(f"thing/{core.name}", {app: "1.0.0"})
@@ -64,6 +64,15 @@ def test_a_thing_deployment_by_shadow_and_one_that_fails_rolls_back(
     until(lambda: operator.effective(core.name)[second][0] == "FAILED")
     assert {app: ("1.0.0", "RUNNING")} == until(lambda: operator.installed(core.name))
     reason = operator.effective(core.name)[second][1] or ""
-    assert reason.startswith(f"{app} 2.0.0 is broken: run ended with code 3; it wrote: ")
+    assert reason.startswith(f"{app} 2.0.0 is broken: startup ended with code 3; it wrote: ")
     assert reason.endswith("it is no good")
     assert "one\none" in core.log(app).replace("it is no good\n", "")
+
+    policies = {"failureHandlingPolicy": "DO_NOTHING"}
+    third = operator.deploy(f"thing/{core.name}", {app: "2.0.0"}, deploymentPolicies=policies)
+    core.until("deployment-failed", third)
+    until(lambda: operator.installed(core.name) == {app: ("2.0.0", "BROKEN")})
+    assert "UNHEALTHY" == operator.gg.get_core_device(coreDeviceThingName=core.name)["status"]
+    assert "FAILED_ROLLBACK_NOT_REQUESTED" in core.told("deployment-failed", third)[0]["detail"]
+    core.until("deployment-succeeded", operator.deploy(f"thing/{core.name}", {app: "1.0.0"}))
+    assert {app: ("1.0.0", "RUNNING")} == until(lambda: operator.installed(core.name))

@@ -10,7 +10,8 @@
     deployer       one deployment: validate, resolve, download, configure, merge, track
     cloud          what it asks over HTTPS
     resolve        which versions of which components                                        (pure)
-    artifacts      downloaded, resumed, checked, unpacked
+    artifacts      downloaded, resumed, checked
+    archive        unpacked
     presign        signed URLs of S3                                                         (pure)
     configure      from component versions to units that run
     configuration  merged, reset, read by JSON pointers                                      (pure)
@@ -20,6 +21,7 @@
     component      one component: its states, restarts, its end
     processes      a script as a child process
     tokens         credentials for components
+    reporter       when it reports its health
     health         what it reports of itself                                                 (pure)
     faults         why a deployment failed, in the nucleus' words
 

@@ -15,12 +15,12 @@ from iotctl.local.devices.core.channel import Acknowledged, Cancel, Channel, Dep
 from iotctl.local.devices.core.cloud import Cloud
 from iotctl.local.devices.core.deployer import Deployer
 from iotctl.local.devices.core.faults import Failed
+from iotctl.local.devices.core.reporter import Reporter
 from iotctl.local.devices.core.state import State
 from iotctl.local.devices.core.supervisor import STEADY_SECONDS, Supervisor
 from iotctl.local.devices.core.tokens import TokenExchange
 from iotctl.local.devices.link import Link
 from iotctl.local.devices.thing import Publish, Told
-from iotctl.semantics import topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 KEPT: Final = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME", "SHELL")
 """What components get of this process' environment, besides PATH: none of an operator's credentials."""
 
-_GATHER_SECONDS: Final = 0.3  # changes of state that come together are reported together
-_RELAXED_SECONDS: Final = 10.0  # between reports of nothing but changes of state, as with the nucleus
+_TIDY_SECONDS: Final = 10.0
 
 Row: TypeAlias = dict[str, Any]
 
@@ -63,7 +62,6 @@ class Agent:
         self._settings = settings
         self._say = say
         self._platform = place.here()
-        self._core = health.Core(settings.thing_name, self._platform)
         self._state = State.load(settings.root)
         self._cloud = Cloud(settings, self._platform)
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -83,12 +81,16 @@ class Agent:
             on_down=self._down,
             first_wait=first_wait,
         )
+        self._reporter = Reporter(
+            health.Core(settings.thing_name, self._platform),
+            self._state,
+            self._supervisor,
+            self._link.publish,
+            lambda: self._connected,
+            lambda: self._deployment is not None and not self._deployment.done(),
+        )
         self._connected = False
-        self._launched = False
         self._trouble = ""
-        self._changed: set[str] = set()
-        self._reporting: asyncio.TimerHandle | None = None
-        self._reported_at = -_RELAXED_SECONDS
         self._deployment: asyncio.Task[None] | None = None
         self._deploying = ""
 
@@ -105,7 +107,6 @@ class Agent:
             over, _ = await asyncio.wait({link, self._fault}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._deployer.stop()
-            # The connection last: what ends says so.
             await _cancelled(self._deployment, cadence)
             await self._supervisor.stop()
             await self._tokens.stop()
@@ -127,10 +128,7 @@ class Agent:
     def _up(self) -> None:
         self._connected, self._trouble = True, ""
         self._tell("connected", f"as {self._settings.thing_name} to {self._settings.identity.endpoint}")
-        self._report("RECONNECT" if self._launched else "NUCLEUS_LAUNCH", self._supervisor.components)
-        self._launched = True
-        for report in self._state.reports:
-            self._report_deployment(report)
+        self._reporter.up()
         self._perform(self._channel.connected())
 
     def _down(self, error: Error) -> None:
@@ -179,7 +177,7 @@ class Agent:
             self._tell("cancelled", "", deployment=deployment.deployment_id)
         if report is not None:
             self._keep(report)
-            self._report_deployment(report)
+            self._reporter.deployment(report)
         self._perform(self._channel.ended(report))
 
     def _keep(self, report: Report) -> None:
@@ -202,56 +200,19 @@ class Agent:
             self._fault.set_exception(fault)
 
     def _component_changed(self, component: Component) -> None:
-        name = component.unit.name
-        self._changed.add(name)
-        self._tell(component.state, component.reason, component=f"{name} {component.unit.version}")
-        if self._deployment is None or self._deployment.done():
-            self._report_soon()
-
-    def _report_soon(self) -> None:
-        if self._reporting is None:
-            since = clock.monotonic() - self._reported_at
-            wait = max(_GATHER_SECONDS, _RELAXED_SECONDS - since)
-            self._reporting = asyncio.get_running_loop().call_later(wait, self._report_changes)
-
-    def _report_changes(self) -> None:
-        self._reporting = None
-        deploying = self._deployment is not None and not self._deployment.done()
-        if self._changed and self._connected and not deploying:
-            self._report("COMPONENT_STATUS_CHANGE", self._changed)
-
-    def _report_deployment(self, report: Report) -> None:
-        trigger = "THING_GROUP_DEPLOYMENT" if report.job_id else "THING_DEPLOYMENT"
-        self._report(trigger, self._supervisor.components, report)
-
-    def _report(self, trigger: str, names: Iterable[str], deployment: Report | None = None) -> None:
-        """Publish a report of health; while there is no connection it is dropped, and made at the next connect."""
-        if not self._connected:
-            return
-        running = self._supervisor.components
-        told = [health.details(running[name], self._state.groups) for name in sorted(names) if name in running]
-        told += [health.gone(name, version) for name, version in self._supervisor.take_gone().items()]
-        healthy = not any(one.state == "BROKEN" for one in running.values())
-        information = None
-        if deployment:
-            information = health.information(deployment, (one["componentName"] for one in told))
-        for payload in health.messages(
-            self._core,
-            trigger,
-            told,
-            healthy=healthy,
-            deployment=information,
-            sequence=self._state.sequence,
-            now=clock.epoch(),
-        ):
-            self._link.publish(topics.greengrass_health(self._settings.thing_name), payload)
-        self._changed.clear()
-        self._reported_at = clock.monotonic()
+        self._tell(component.state, component.reason, component=f"{component.unit.name} {component.unit.version}")
+        self._reporter.changed(component.unit.name)
 
     async def _cadence(self) -> None:
+        """What is due from time to time: complete reports, and logs that must not grow for ever."""
+        reported = clock.monotonic()
         while True:
-            await asyncio.sleep(health.CADENCE_SECONDS)
-            self._report("CADENCE", self._supervisor.components)
+            await asyncio.sleep(_TIDY_SECONDS)
+            for name in list(self._supervisor.components):
+                await asyncio.to_thread(processes.roll, self._settings.log(name))
+            if clock.monotonic() - reported >= health.CADENCE_SECONDS:
+                reported = clock.monotonic()
+                self._reporter.complete()
 
     def _environment(self, name: str, token: str) -> Mapping[str, str]:
         """What a component's scripts find in their environment."""

@@ -1,7 +1,7 @@
-"""Artifacts of components: downloaded, resumed where they were cut off, checked, unpacked. It blocks.
+"""Artifacts of components: downloaded, resumed where they were cut off, checked. It blocks.
 
 An artifact is in its place only if its bytes are those that the recipe names. Sources: the nucleus' ArtifactDownloader,
-S3Downloader, GreengrassRepositoryDownloader and Unarchiver.
+S3Downloader and GreengrassRepositoryDownloader.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ import http.client
 import os
 import re
 import shutil
-import stat
-import zipfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from iotctl import clock, files
 from iotctl.local.devices import download
+from iotctl.local.devices.core import archive
+from iotctl.local.devices.core.archive import MOST_BYTES
 from iotctl.local.devices.core.cloud import patiently
 from iotctl.local.devices.core.faults import Code, Failed, Offline
 from iotctl.local.devices.core.presign import object_url, presigned
 from iotctl.manifest import Reason, Rejected
 from iotctl.semantics.recipe import s3_place
-from iotctl.text import sanitize
 
 if TYPE_CHECKING:
     import threading
@@ -38,13 +37,10 @@ if TYPE_CHECKING:
     from iotctl.local.devices.core.place import Settings
     from iotctl.local.devices.core.resolve import Found
 
-MOST_BYTES: Final = 10_000_000_000
-"""Of all artifacts and of all that is in an archive: the nucleus' default of componentStoreMaxSizeBytes."""
-MOST_FILES: Final = 100_000
-
 _SPARE_BYTES: Final = 20 * 1024 * 1024  # of the disk stay free, as the nucleus has it
 _SILENCE_SECONDS: Final = 30.0
 _RENEWALS: Final = 3
+_T = TypeVar("_T")
 _GREENGRASS: Final = "greengrass:"
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 _CODES: Final = {
@@ -130,25 +126,31 @@ class Fetcher:
                 self._get(found, artifact, place)
             place.chmod(artifact.mode)
             if artifact.unarchive:
-                unpack(place, unpacked / PurePosixPath(artifact.name).stem, artifact.mode)
+                archive.unpack(place, unpacked / PurePosixPath(artifact.name).stem, artifact.mode)
 
     def _get(self, found: Found, artifact: Artifact, place: Path) -> None:
-        for renewal in range(_RENEWALS + 1):
-            url, size = patiently(partial(self._located, found, artifact), self._stop, self._told, self._first_wait)
-            _check_room(artifact, size, place.parent)
-            source = download.Source(url, size, artifact.sha256, self._hosts)
+        refused, there = 0, 0
+        while True:
             try:
-                patiently(partial(self._download, source, place), self._stop, self._told, self._first_wait)
+                url, size = self._patiently(partial(self._located, found, artifact))
+                _check_room(artifact, size, place.parent)
+                source = download.Source(url, size, artifact.sha256, self._hosts)
+                self._patiently(partial(self._download, source, place))
             except download.Refused as error:
-                # The URL has run out, or the credentials that signed it.
-                if renewal < _RENEWALS and error.status == 403:
-                    continue
-                raise Failed(f"{artifact.uri}: {error.message}", Code.DOWNLOAD) from error
+                # The URL has run out, or the credentials that signed it: what came meanwhile is kept.
+                before, there = there, download.size(download.partial(place))
+                refused = 1 if there > before else refused + 1
+                if error.status != 403 or refused > _RENEWALS:
+                    raise Failed(f"{artifact.uri}: {error.message}", Code.DOWNLOAD) from error
             except Rejected as error:
                 code = _CODES.get(error.reason)
                 said = f"{artifact.uri} of {found.name} {found.version}: {error.message}"
                 raise Failed(said, Code.DOWNLOAD, *([code] if code else [])) from error
-            return
+            else:
+                return
+
+    def _patiently(self, act: Callable[[], _T]) -> _T:
+        return patiently(act, self._stop, self._told, self._first_wait)
 
     def _download(self, source: download.Source, place: Path) -> None:
         try:
@@ -164,65 +166,24 @@ class Fetcher:
         """A URL of an artifact, and its size.
 
         Raises:
-            Offline, Failed.
+            Offline, Failed. Rejected: the cloud names a host that this core does not download from.
 
         """
         if artifact.uri.startswith(_GREENGRASS):
             url = self._cloud.artifact_url(found.arn, artifact.uri.removeprefix(_GREENGRASS))
-            return url, _size(artifact, "GET", url)[1]
+            download.checked(download.Source(url, 0, artifact.sha256, self._hosts))
+            return url, size_of(artifact, "GET", url)[1]
         bucket, key = s3_place(artifact.uri) or ("", "")
         region = self._settings.target.region
         for _ in range(2):
             address = object_url(self._settings.s3, bucket, key, region)
             credentials = self._cloud.credentials()
             head = presigned("HEAD", address, region, credentials, clock.real_now())
-            other, size = _size(artifact, "HEAD", head)
+            other, size = size_of(artifact, "HEAD", head)
             if not other or other == region:
                 return presigned("GET", address, region, credentials, clock.real_now()), size
             region = other  # the bucket is elsewhere
         raise Failed(f"{artifact.uri}: S3 does not say in which region its bucket is", Code.DOWNLOAD)
-
-
-def unpack(archive: Path, place: Path, mode: int) -> None:
-    """Unpack a ZIP into a directory that is whole, or is not there.
-
-    Raises:
-        Failed: it is damaged, or holds what must not be unpacked.
-
-    """
-    making = place.with_name(f".{place.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(archive) as content:
-            members = content.infolist()
-            if len(members) > MOST_FILES or sum(one.file_size for one in members) > MOST_BYTES:
-                raise Failed(f"{archive.name} holds too many files or bytes", Code.UNZIP)
-            making.mkdir(files.PRIVATE_DIRECTORY)
-            for one in members:
-                _unpack_member(content, one, making, mode)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise Failed(f"{archive.name} cannot be unpacked: {sanitize(str(error))}", Code.UNZIP) from error
-    shutil.rmtree(place, ignore_errors=True)
-    making.rename(place)
-
-
-def _unpack_member(content: zipfile.ZipFile, member: zipfile.ZipInfo, making: Path, mode: int) -> None:
-    name = PurePosixPath(member.filename.replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts or stat.S_ISLNK(member.external_attr >> 16):
-        raise Failed(f"an archive holds {sanitize(member.filename)[:160]!r}, which is no plain file in it", Code.UNZIP)
-    place = making.joinpath(*name.parts)
-    if member.is_dir():
-        place.mkdir(files.PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        return
-    place.parent.mkdir(files.PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    left = member.file_size  # what it says; one that goes on longer is a bomb
-    with content.open(member) as source, place.open("xb") as target:
-        while block := source.read(1 << 20):
-            left -= len(block)
-            if left < 0:
-                raise Failed("an archive holds more bytes than it says", Code.UNZIP)
-            target.write(block)
-    place.chmod(mode)
 
 
 def _artifact(found: Found, given: Mapping[str, Any]) -> Artifact:
@@ -252,8 +213,13 @@ def _check_room(artifact: Artifact, size: int, directory: Path) -> None:
         raise Failed(f"{artifact.uri} has {size:,} bytes, and {free:,} are free on this core's disk", Code.DISK)
 
 
-def _size(artifact: Artifact, method: str, url: str) -> tuple[str, int]:
+def size_of(artifact: Artifact, method: str, url: str) -> tuple[str, int]:
     """The region of the bucket where the answer names another one, and the size.
+
+    Args:
+        artifact: which, for words.
+        method: HEAD, or GET of its first byte.
+        url: signed; of a host that was checked.
 
     Raises:
         Offline: it must be asked again. Failed: it cannot be had.
@@ -261,10 +227,7 @@ def _size(artifact: Artifact, method: str, url: str) -> tuple[str, int]:
     """
     address = urlsplit(url)
     host = str(address.hostname)
-    secure = address.scheme == "https"
-    if not secure and not download.is_loopback(host):
-        raise Failed(f"{artifact.uri} would come without TLS", Code.DOWNLOAD)
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     try:
         with contextlib.closing(kind(host, address.port, timeout=_SILENCE_SECONDS)) as connection:
             headers = {"Range": "bytes=0-0"} if method == "GET" else {}

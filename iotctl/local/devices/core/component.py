@@ -116,6 +116,14 @@ class Component:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    async def uninstall(self) -> None:
+        """Stop it for good: its uninstall script runs last."""
+        await self.stop()
+        if self._installed and "uninstall" in self.unit.steps:
+            with contextlib.suppress(_StepError):
+                await self._to_its_end("uninstall", "UNINSTALL")
+            await self._sweep()
+
     async def _live(self) -> None:
         try:
             while True:
@@ -160,7 +168,8 @@ class Component:
         await self._ready(self.unit)
         self._become("STARTING")
         self._at_work = True
-        if "startup" in self.unit.steps:
+        startup = self.unit.steps.get("startup")
+        if startup is not None and not processes.skipped(startup):
             await self._to_its_end("startup", "STARTUP", keeps=True)
             self._failures.pop("STARTING", None)
             self._become("RUNNING")

@@ -40,14 +40,40 @@ class Core:
     platform: Mapping[str, str]
 
 
-def details(component: Component, groups: Mapping[str, Group]) -> dict[str, Any]:
-    """A component in a report."""
-    name = component.unit.name
+def origins(groups: Mapping[str, Group], dependencies: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """The configurations that brought each component: by naming it, or something that depends on it.
+
+    Args:
+        groups: what they name.
+        dependencies: of each component.
+
+    """
+    found: dict[str, list[str]] = {}
+    for group in groups.values():
+        waiting, seen = list(group.components), set(group.components)
+        while waiting:
+            name = waiting.pop()
+            found.setdefault(name, []).append(group.arn)
+            more = [other for other in dependencies.get(name, ()) if other not in seen]
+            seen.update(more)
+            waiting += more
+    return found
+
+
+def details(component: Component, arns: Sequence[str], *, root: bool) -> dict[str, Any]:
+    """A component in a report.
+
+    Args:
+        component: as it is now.
+        arns: of the configurations that brought it.
+        root: one of them names it.
+
+    """
     found = {
-        "componentName": name,
+        "componentName": component.unit.name,
         "version": component.unit.version,
-        "fleetConfigArns": [group.arn for group in groups.values() if name in group.components],
-        "isRoot": any(name in group.components for group in groups.values()),
+        "fleetConfigArns": list(arns),
+        "isRoot": root,
         "status": component.state,
     }
     if component.state in {"ERRORED", "BROKEN"}:

@@ -6,6 +6,7 @@ stopped run left is found and gone on with, and no second certificate is made.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,8 @@ def provision(platform: Platform, home: Path, thing_name: str, groups: Sequence[
     made = _bundle(directory, target, thing_name, {**target.to_json(), "endpoint": endpoint, **ports}, platform)
     _register(aws, thing_name, made)
     for group in groups:
-        aws.call("iot:CreateThingGroup", thingGroupName=group)
+        with contextlib.suppress(Exists):  # with other properties
+            aws.call("iot:CreateThingGroup", thingGroupName=group)
         aws.call("iot:AddThingToThingGroup", thingGroupName=group, thingName=thing_name)
     _allow(aws, target, made["certificateArn"])
     _alias(aws, target)
@@ -137,6 +139,7 @@ def onboarded(context: Context, bundles: Path, thing_name: str, *, role_alias: s
         said = f"the bundle of {thing_name} is for account {config['accountId']}, and this is {aws.target}"
         raise Conflict(said, code="OtherAccount")
     if platform:
+        _alias(aws, aws.target)
         return settings(bundles, thing_name, (config["endpoint"], config["httpsPort"]), platform.http_url)
     endpoint = aws.call("iot:DescribeEndpoint", endpointType="iot:CredentialProvider")["endpointAddress"]
     return settings(bundles, thing_name, (endpoint, _CREDENTIAL_PORT), "", role_alias=role_alias)

@@ -73,22 +73,21 @@ class Supervisor:
 
     async def apply(self, wanted: Mapping[str, Unit]) -> None:
         """Start what is new, and what has changed in place of what it was; what is not wanted goes on for now."""
+        changed: dict[str, bool] = {}
         for name, unit in wanted.items():
             running = self._components.get(name)
-            if running and running.unit == unit and running.state != "BROKEN":
-                continue
-            installed = False
-            if running:
-                good = running.is_installed and running.state != "BROKEN"
-                installed = good and running.unit.installs_as(unit)
-                await running.stop()
-            self._start(unit, installed=installed)
+            good = running is not None and running.state != "BROKEN"
+            if running is None or not good or running.unit != unit:
+                changed[name] = running is not None and good and running.is_installed and running.unit.installs_as(unit)
+        await asyncio.gather(*(self._components[name].stop() for name in changed if name in self._components))
+        for name, installed in changed.items():
+            self._start(wanted[name], installed=installed)
 
     async def remove_others(self, wanted: Iterable[str]) -> list[str]:
-        """Stop what is not wanted; its names."""
+        """Uninstall what is not wanted; its names."""
         gone = [name for name in self._components if name not in set(wanted)]
+        await asyncio.gather(*(self._components[name].uninstall() for name in gone))
         for name in gone:
-            await self._components[name].stop()
             self._gone[name] = self._components.pop(name).unit.version
             self._tokens.pop(name, None)
         return gone

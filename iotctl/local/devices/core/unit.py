@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from iotctl.local.devices.core.resolve import Found
 
-STEPS: Final = ("install", "startup", "run", "shutdown", "recover")
-TIMEOUTS: Final = {"install": 120.0, "startup": 120.0, "shutdown": 15.0, "recover": 60.0}
+STEPS: Final = ("install", "startup", "run", "shutdown", "recover", "uninstall")
+TIMEOUTS: Final = {"install": 120.0, "startup": 120.0, "shutdown": 15.0, "recover": 60.0, "uninstall": 120.0}
 """Seconds that a step has by default; `run` has no end."""
 MQTT: Final = "aws.greengrass.ipc.mqttproxy"
 
@@ -53,7 +53,7 @@ class Unit:
     """A component as it runs: everything is filled in.
 
     Attributes:
-        steps: by name: install, startup or run, shutdown, recover.
+        steps: by name: install, startup or run, shutdown, recover, uninstall.
         hard: the components that must be up while this one is.
         error_reset: seconds without an error after which earlier ones do not count.
         needs_ipc: its recipe asks for Greengrass IPC's access to MQTT, which this core gives by environment variables.
