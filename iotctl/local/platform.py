@@ -68,7 +68,7 @@ from iotctl.local.services.s3 import buckets, content, copies, listing, objects,
 from iotctl.local.state import Ports, State
 from iotctl.local.store import Store
 from iotctl.local.witness import Witness
-from iotctl.target import Platform
+from iotctl.target import Platform, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,6 +163,9 @@ class _Running:
         self._ports = ports
         self._store = open_store(state, region)
         self._store.delays = conditions.delays
+        # There is no CloudFormation here that could make it.
+        with self._store.transaction():
+            buckets.of_account(self._store, Target("local", self._store.account_id, self._store.region).bucket)
         self._authorizer = PolicyAuthorizer(self._store)
         sessions = SQLiteSessionStore(self._store.connection)
         who = self._authorizer

@@ -115,11 +115,9 @@ class Nucleus:
 
 
 @pytest.fixture(scope="session")
-def bucket(running: Platform, s3: Any) -> str:
+def bucket(running: Platform) -> str:
     """The account's own bucket."""
-    name = f"iotctl-{running.account_id}-{running.region}"
-    s3.create_bucket(Bucket=name)
-    return name
+    return f"iotctl-{running.account_id}-{running.region}"
 
 
 def deployed(gg: Any, arn: str) -> dict[str, Any]:

@@ -34,6 +34,11 @@ def of_services(store: Store) -> None:
     store.execute("INSERT OR IGNORE INTO s3_bucket VALUES (?, ?)", OF_SERVICES, store.now())
 
 
+def of_account(store: Store, name: str) -> None:
+    """Make the bucket that `account template` makes on AWS, where it is not there."""
+    store.execute("INSERT OR IGNORE INTO s3_bucket VALUES (?, ?)", name, store.now())
+
+
 @operation("s3:CreateBucket")
 def create_bucket(
     store: Store, *, Bucket: str, CreateBucketConfiguration: dict[str, Any] | None = None
