@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env feedback get iam infer keygen list local logs onboard ota plan push reset retry rollback run set shadow show status tail template trend undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env feedback fix get iam infer keygen list local logs onboard ota plan push reset retry rollback run set shadow show status tail template trend undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -28,10 +28,12 @@ _iotctl() {
     "ota show") known="--reasons --thing --help" ;;
     "ota retry") known="--dry-run --help" ;;
     "ota cancel") known="--comment --dry-run --force --help" ;;
-    "audit") known="baseline checks run trend watch --help" ;;
+    "audit") known="baseline checks fix run trend undo watch --help" ;;
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
+    "audit fix") known="--baseline --crl --deactivate --dry-run --job --quarantine --search --thing-group --things --help" ;;
+    "audit undo") known="--dry-run --help" ;;
     "audit watch") known="--baseline --check --count --crl --every --live --notify --on-change --search --thing-group --things --help" ;;
     "audit trend") known="--last --help" ;;
     "infer") known="feedback push rollback status tail --help" ;;

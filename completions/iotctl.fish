@@ -119,8 +119,10 @@ complete -c iotctl -n "__iotctl_at 'ota cancel'" -l force
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a fix -d 'Mend findings that are still so: as the check says, or as you choose; `audit undo` takes it back.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a trend -d 'Show the findings of the audits of this account and region that were made on this machine.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a undo -d 'Take back what a run of `audit fix` did, where AWS allows that.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a watch -d 'Audit again and again, and tell only what is new and what is healed.'
 complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
@@ -143,6 +145,18 @@ complete -c iotctl -n "__iotctl_at 'audit baseline'" -l search
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l things
 complete -c iotctl -n "__iotctl_at 'audit baseline'" -l help
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l baseline
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l crl
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l deactivate
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l job
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l quarantine
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l search
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l things
+complete -c iotctl -n "__iotctl_at 'audit fix'" -l help
+complete -c iotctl -n "__iotctl_at 'audit undo'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'audit undo'" -l help
 complete -c iotctl -n "__iotctl_at 'audit watch'" -l baseline
 complete -c iotctl -n "__iotctl_at 'audit watch'" -l check
 complete -c iotctl -n "__iotctl_at 'audit watch'" -l count

@@ -75,6 +75,10 @@ class Context:
             )
         return aws
 
+    def writing(self) -> None:
+        """What was to be read has been read: the plan that it led to may change something."""
+        self.aws.read_only = False
+
     @functools.cached_property
     def sending(self) -> Aws:
         """The same account once more, for what a command that only reads sends out: a notification, nothing else."""

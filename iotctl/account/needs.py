@@ -50,6 +50,18 @@ _ROLES: Final = (
 )
 """Without these the checks of role aliases and identity pools are skipped."""
 
+_MENDED: Final = (
+    "iot:AddThingToThingGroup",
+    "iot:AttachPolicy",
+    "iot:DetachPolicy",
+    "iot:RemoveThingFromThingGroup",
+    "iot:SetDefaultPolicyVersion",
+    "iot:UpdateCACertificate",
+    "iot:UpdateCertificate",
+    "iot:UpdateThing",
+    "iot-data:UpdateThingShadow",
+)
+
 _AUDITED: Final = (
     *_FLEET,
     *_ROLES,
@@ -145,6 +157,19 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:Subscribe",
         "sns:Publish",
     ),
+    "audit fix": (
+        *_SCOPE,
+        *_AUDITED,
+        *_MENDED,
+        "iot:CreateJob",
+        "iot:CreatePolicy",
+        "iot:CreatePolicyVersion",
+        "iot:CreateThingGroup",
+        "iot:DescribeJob",
+        "iot:GetPolicyVersion",
+        "iot:ListPolicyVersions",
+    ),
+    "audit undo": (*_MENDED, "iot:CancelJob", "iot:DeletePolicy", "sts:GetCallerIdentity"),
     "audit trend": ("sts:GetCallerIdentity",),
     "audit run": (
         *_SCOPE,

@@ -141,6 +141,19 @@ def reports(text: str | None) -> dict[str, Path]:
     return found
 
 
+def content(path: Path) -> bytes:
+    """What is in a file that was named.
+
+    Raises:
+        Usage: it cannot be read.
+
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
+
+
 def _sample(text: str | None) -> float:
     """How many things: a number of them from 1 on, a share of them below 1, 0 for all."""
     number, percent = (text or "0").removesuffix("%"), (text or "").endswith("%")
@@ -157,8 +170,6 @@ def _crl(path: Path) -> RevocationList:
     from iotctl import pki
 
     try:
-        return RevocationList(*pki.revocations(path.read_bytes()))
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
+        return RevocationList(*pki.revocations(content(path)))
     except Usage as error:
         raise Usage(f"{path}: {error.message}", code=error.code, on=str(path)) from error

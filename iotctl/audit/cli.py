@@ -1,4 +1,4 @@
-"""audit: run · checks · baseline · watch · trend."""
+"""audit: run · checks · baseline · fix · undo · watch · trend."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from iotctl import options
 from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx, Search, ThingGroup, ThingsFile
+from iotctl.plan import Plan
 from iotctl.result import Column, Result, Stream, Table
 
 if TYPE_CHECKING:
@@ -145,6 +146,49 @@ def baseline_(ctx: Ctx, thing_group: ThingGroup = None, search: Search = None, t
         Failure("Unread", "the baseline is incomplete", cause=reason, exit=Exit.PARTIAL) for reason in missed
     )
     return Result({"baseline": text}, text=text, failures=failures)
+
+
+@options.change(
+    app,
+    example="iotctl audit fix 3f9c0a71be42 --baseline baseline.toml --dry-run\n"
+    "iotctl audit fix 3f9c0a71be42 --quarantine held --yes\n"
+    "iotctl audit run -q --check ORPHAN_CERTIFICATE_CHECK | xargs iotctl audit fix --yes",
+    exits=(Exit.NOT_FOUND, Exit.CONFLICT),
+)
+def fix(
+    ctx: Ctx,
+    findings: Annotated[list[str], typer.Argument(metavar="FINDING…", help="Ids, as `audit run` prints them.")],
+    baseline: Baseline = None,
+    crl: Crl = None,
+    thing_group: ThingGroup = None,
+    search: Search = None,
+    things: ThingsFile = None,
+    deactivate: Annotated[bool, typer.Option("--deactivate", help="Switch the certificates off.")] = False,
+    quarantine: Annotated[
+        str | None, typer.Option("--quarantine", metavar="GROUP", help="Put the things into this thing group.")
+    ] = None,
+    job: Annotated[
+        Path | None, typer.Option("--job", metavar="FILE", help="Give the things a job with this document (JSON).")
+    ] = None,
+) -> Plan | Result:
+    """Mend findings that are still so: as the check says, or as you choose; `audit undo` takes it back."""
+    from iotctl import text
+    from iotctl.audit import asked, fix
+
+    scope = asked.scope(thing_group, search, things)
+    wanted = asked.asked(ctx.obj, baseline=baseline, scope=scope, crl=crl or (), live=True, fresh=True)
+    document = text.canonical(text.loads(asked.content(job), name=str(job))) if job else ""
+    plan = fix.fixing(ctx.obj, findings, wanted, fix.Choice(deactivate, quarantine or "", document))
+    ctx.obj.writing()
+    return plan
+
+
+@options.change(app, example="iotctl audit undo 5d21c07fa9be --dry-run", exits=(Exit.NOT_FOUND, Exit.CONFLICT))
+def undo(ctx: Ctx, run: Annotated[str, typer.Argument(metavar="RUN", help="The run of `audit fix`.")]) -> Plan | Result:
+    """Take back what a run of `audit fix` did, where AWS allows that."""
+    from iotctl.audit import fix
+
+    return fix.undoing(ctx.obj, run)
 
 
 @options.command(
