@@ -78,6 +78,15 @@ def test_a_job_from_its_notice_to_its_acknowledgement() -> None:
     assert [] != given(channel, f"{JOBS}/$next/{SPACE}/get/accepted", execution("j", number=2))
 
 
+def test_a_job_that_is_executed_again_is_not_what_it_was() -> None:
+    """The report of an earlier execution is not told of a later one."""
+    channel = Channel("cam")
+    given(channel, f"{JOBS}/notify-next-{SPACE}", execution("j"))
+    channel.ended(report("j", Status.NO_STATE_CHANGE))
+    again = given(channel, f"{JOBS}/notify-next-{SPACE}", execution("j", number=2))
+    assert ["IN_PROGRESS"] == [body["status"] for _, body in published(again)]
+
+
 def test_a_failure_says_why_within_the_limits_of_a_job() -> None:
     """Cause, stack and types, each at most 1,024 characters."""
     channel = Channel("cam")
@@ -174,6 +183,18 @@ def test_a_newer_deployment_of_the_thing_waits_and_replaces_what_waits() -> None
     assert [Cancel()] == given(
         channel, f"{SHADOW}/update/accepted", shadow("thing/cam:3", version=4, status="CANCELED")
     )
+
+
+def test_a_report_that_is_too_large_for_the_shadow_is_said_without_its_reason() -> None:
+    """What is desired there takes most of the 8 KB; one that is refused even so is given up."""
+    target = "thing/cam:1"
+    channel = Channel("cam", [report("", Status.ROLLED_BACK, target, cause="why", stack=["A"], types=["T"])])
+    token = published(channel.connected())[0][1]["clientToken"]
+    refused = {"code": 413, "message": "too large", "timestamp": 1, "clientToken": token}
+    ((_, told),) = published(given(channel, f"{SHADOW}/update/rejected", refused))
+    details = {"detailedStatus": "FAILED_ROLLBACK_COMPLETE", "failureCause": "", "errorStack": [], "errorTypes": []}
+    assert details == told["state"]["reported"]["statusDetails"]
+    assert Acknowledged(f"{ARN}:{target}") == given(channel, f"{SHADOW}/update/rejected", refused)[-1]
 
 
 def test_what_cannot_be_read_is_told() -> None:

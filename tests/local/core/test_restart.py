@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,16 @@ def test_killed_in_the_middle_of_a_deployment_it_does_it_again(
     assert ["installs", "installs", "runs"] == [
         word for word in settings.log(app).read_text().split() if not word.isdigit()
     ]
+
+
+def test_cores_may_be_made_at_the_same_time(tmp_path: Path, running: Platform, name: Name) -> None:
+    """They share a CA and a policy, and each gets a certificate of its own."""
+    with ThreadPoolExecutor(4) as threads:
+        made = list(
+            threads.map(lambda each: provision.provision(running, tmp_path, each, [name("g")]), map(name, "abcd"))
+        )
+    assert 4 == len({one.identity.certificate.read_bytes() for one in made})
+    assert 1 == len({one.root.parent for one in made})
 
 
 def test_a_core_runs_once(

@@ -8,7 +8,7 @@ jobs-mqtt-api and device-shadow-mqtt.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from iotctl import text
@@ -157,9 +157,11 @@ class Channel:
         job_id, number = str(execution["jobId"]), int(execution.get("executionNumber", 1))
         if self._done.get(job_id) == number:  # an answer that was long on its way
             return []
-        self._numbers[job_id] = number
-        if (report := self._reports.get(job_id)) is not None:
+        report = self._reports.get(job_id)
+        if report is not None and self._numbers.setdefault(job_id, number) == number:
             return [self._told(report)]
+        self._numbers[job_id] = number
+        self._reports.pop(job_id, None)  # of an earlier execution
         return self._queued(dict(execution["jobDocument"]), job_id)
 
     def _queued(self, content: Mapping[str, Any], job_id: str = "") -> list[Action]:
@@ -219,9 +221,21 @@ class Channel:
                 return self._seen(message, message["state"])
             case "update/rejected" if message["code"] == 429:
                 return [Pause(THROTTLED_SECONDS)]
+            case "update/rejected" if (report := self._report_of(str(message.get("clientToken", "")))) is not None:
+                return self._refused(report, message)
             case "update/rejected":
                 return [Told("rejected", SHADOW, text.sanitize(f"{message['code']} {message['message']}"))]
         return []
+
+    def _refused(self, report: Report, message: Mapping[str, Any]) -> list[Action]:
+        """A report in the shadow was too large beside what is desired there: it is said without the reason."""
+        said = Told("rejected", SHADOW, text.sanitize(f"{message['code']} {message['message']}"))
+        if not (report.cause or report.stack):
+            del self._reports[report.key]
+            return [said, Acknowledged(report.key)]
+        shorter = replace(report, cause="", stack=[], types=[])
+        self._reports[report.key] = shorter
+        return [said, self._told(shorter)]
 
     def _report_of(self, token: str) -> Report | None:
         return next((one for one in self._reports.values() if not one.job_id and _token(one) == token), None)

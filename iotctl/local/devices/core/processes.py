@@ -33,8 +33,9 @@ _SHELL: Final = "/bin/sh"
 class Child:
     """A running script."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, mark: str) -> None:
         self._process = process
+        self._mark = mark
 
     @classmethod
     async def start(cls, script: str, environment: Mapping[str, str], work: Path, log: Path) -> Child:
@@ -61,10 +62,10 @@ class Child:
                 )
             )
             try:
-                return cls(await asyncio.shield(starting))
+                return cls(await asyncio.shield(starting), environment[MARK])
             except asyncio.CancelledError:
                 # It may have begun: whoever gives up while it does must not leave it behind.
-                await cls(await starting).end(0.0)
+                await cls(await starting, environment[MARK]).end(0.0)
                 raise
         finally:
             os.close(descriptor)
@@ -75,16 +76,18 @@ class Child:
 
     async def end(self, grace: float = GRACE_SECONDS) -> None:
         """End it and all that it started: SIGTERM, and after `grace` seconds SIGKILL."""
-        if self._process.returncode is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._process.wait()
+        if self._process.returncode is not None:
+            # It ended before, maybe long before: its number may be another's by now.
+            await asyncio.to_thread(_kill_marked, self._mark, self._process.pid)
+            return
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._process.wait()
         self._signal(signal.SIGKILL)
         await self._process.wait()
 
     def _signal(self, number: int) -> None:
-        # The group outlives its leader while anyone is in it, and its number is not given away before that.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
@@ -127,13 +130,20 @@ def end_left_behind(root: Path) -> list[int]:
 
     Where there is no /proc, nothing is found.
     """
-    mark = f"{MARK}={root}".encode()
+    return _kill_marked(str(root))
+
+
+def _kill_marked(mark: str, group: int | None = None) -> list[int]:
+    """Kill every process with a core's mark, or those of them that are in a process group."""
+    wanted = f"{MARK}={mark}".encode()
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         pid = int(place.name)
+        # The environment of another user's process cannot be read, and none of them is this core's.
         with contextlib.suppress(OSError):
-            # The environment of another user's process cannot be read, and none of them is this core's.
-            if mark in (place / "environ").read_bytes().split(b"\0") and pid != os.getpid():
+            if group is not None and os.getpgid(pid) != group:
+                continue
+            if wanted in (place / "environ").read_bytes().split(b"\0") and pid != os.getpid():
                 os.kill(pid, signal.SIGKILL)
                 found.append(pid)
     return found

@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, files, templates, text
+from iotctl import bundle, clock, files, templates, text
 from iotctl.aws import Aws
-from iotctl.errors import Conflict, Exists, Integrity, Local, NotFound, Usage
+from iotctl.errors import Conflict, Exists, Integrity, Local, Locked, NotFound, Usage
 from iotctl.local.devices.core.place import DIRECTORY, Settings
 from iotctl.local.devices.session import Identity
 from iotctl.semantics import names
 from iotctl.target import CORE_ROLE, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iotctl.context import Context
     from iotctl.target import Platform
@@ -33,6 +33,8 @@ _CLAIM: Final = "iotctl-cert"
 _TEMPLATE: Final = "greengrass-core"
 _DAYS: Final = 3650
 _CREDENTIAL_PORT: Final = 443
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.02
 _PLACES: Final = "cloud.json"
 
 
@@ -75,7 +77,8 @@ def provision(platform: Platform, home: Path, thing_name: str, groups: Sequence[
     files.private_directory(directory)
     endpoint = aws.call("iot:DescribeEndpoint", endpointType="iot:Data-ATS")["endpointAddress"]
     ports = {"mqttPort": platform.mqtt_port, "httpsPort": platform.https_port}
-    made = _bundle(directory, target, thing_name, {**target.to_json(), "endpoint": endpoint, **ports}, platform)
+    with _alone(directory / "lock"):
+        made = _bundle(directory, target, thing_name, {**target.to_json(), "endpoint": endpoint, **ports}, platform)
     _register(aws, thing_name, made)
     for group in groups:
         with contextlib.suppress(Exists):  # with other properties
@@ -167,6 +170,27 @@ def settings(
     root = (bundles / DIRECTORY / place.name).resolve()
     root.mkdir(files.PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     return Settings(identity, target, config["httpsPort"], credentials, role_alias, s3, root)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock for the moment that a bundle takes; another core that is being made is waited for.
+
+    Raises:
+        Locked: it takes too long.
+
+    """
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(files.run_lock(lock, "local core"))
+                break
+            except Locked:
+                if clock.monotonic() > deadline:
+                    raise
+            clock.sleep(_PAUSE_SECONDS)
+        yield
 
 
 def _bundle(
