@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env feedback fix get iam infer keygen list local logs onboard ota plan push reset retry rollback run set shadow show status tail template trend undo up watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core delete demo devices diff down env feedback fix get iam infer keygen list local logs onboard ota plan profiles push reset retry rollback run set shadow show status tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -28,7 +28,7 @@ _iotctl() {
     "ota show") known="--reasons --thing --help" ;;
     "ota retry") known="--dry-run --help" ;;
     "ota cancel") known="--comment --dry-run --force --help" ;;
-    "audit") known="baseline checks fix run trend undo watch --help" ;;
+    "audit") known="baseline checks fix profiles run trend undo violations watch --help" ;;
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;
     "audit baseline") known="--search --thing-group --things --help" ;;
@@ -36,6 +36,8 @@ _iotctl() {
     "audit undo") known="--dry-run --help" ;;
     "audit watch") known="--baseline --check --count --crl --every --live --notify --on-change --search --thing-group --things --help" ;;
     "audit trend") known="--last --help" ;;
+    "audit profiles") known="--dry-run --help" ;;
+    "audit violations") known="--search --security-profile --since --suppressed --thing-group --things --help" ;;
     "infer") known="feedback push rollback status tail --help" ;;
     "infer push") known="--bucket --canary --create-group --do --dry-run --feedback --from-training-job --interval --labels --name --on --predictions --promote-if --release --runtime --sample --search --settings --soak --source --tail --thing-group --things --timeout --topic --wait --wheels --help" ;;
     "infer status") known="--exit-code --search --thing-group --things --help" ;;

@@ -120,9 +120,11 @@ complete -c iotctl -n "__iotctl_at 'ota cancel'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a fix -d 'Mend findings that are still so: as the check says, or as you choose; `audit undo` takes it back.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a profiles -d 'Make Device Defenders security profiles as a file declares them; those that it does not name stay.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a run -d 'Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a trend -d 'Show the findings of the audits of this account and region that were made on this machine.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a undo -d 'Take back what a run of `audit fix` did, where AWS allows that.'
+complete -c iotctl -f -n "__iotctl_at 'audit'" -a violations -d 'List the alarms of security profiles that are on (exit 4 if there is one); with --since what became of them.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a watch -d 'Audit again and again, and tell only what is new and what is healed.'
 complete -c iotctl -n "__iotctl_at 'audit'" -l help
 complete -c iotctl -n "__iotctl_at 'audit checks'" -l help
@@ -171,6 +173,15 @@ complete -c iotctl -n "__iotctl_at 'audit watch'" -l things
 complete -c iotctl -n "__iotctl_at 'audit watch'" -l help
 complete -c iotctl -n "__iotctl_at 'audit trend'" -l last
 complete -c iotctl -n "__iotctl_at 'audit trend'" -l help
+complete -c iotctl -n "__iotctl_at 'audit profiles'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'audit profiles'" -l help
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l search
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l security-profile
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l since
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l suppressed
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l things
+complete -c iotctl -n "__iotctl_at 'audit violations'" -l help
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a feedback -d 'Bring the inputs that cores sent back down, with a manifest that Ground Truth reads.'
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a push -d 'Put a model on core devices: tried here, uploaded, made a component, deployed beside what runs there.'
 complete -c iotctl -f -n "__iotctl_at 'infer'" -a rollback -d 'Go back to the release that a target had before, or to another; everything else stays as it is.'

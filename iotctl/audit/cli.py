@@ -1,4 +1,4 @@
-"""audit: run · checks · baseline · fix · undo · watch · trend."""
+"""audit: run · checks · baseline · fix · undo · profiles · violations · watch · trend."""
 
 from __future__ import annotations
 
@@ -243,6 +243,57 @@ def trend(ctx: Ctx, last: Annotated[int, typer.Option(min=1, help="So many audit
     keys = ("time", "findings", "critical", "high", "medium", "low", "new", "healed", "unknownChecks", "audit")
     notes = () if rows else ("no audit was made on this machine: iotctl audit run",)
     return Result({"audits": rows}, Table(tuple(Column(key) for key in keys), rows), notes=notes)
+
+
+@options.change(
+    app,
+    example="iotctl audit profiles profiles.toml --dry-run\niotctl audit profiles profiles.toml --yes",
+    exits=(Exit.TEMPORARY, Exit.CONFLICT, Exit.NOT_FOUND),
+)
+def profiles(
+    ctx: Ctx, file: Annotated[Path, typer.Argument(metavar="FILE", help="The security profiles (TOML).")]
+) -> Plan | Result:
+    """Make Device Defender's security profiles as a file declares them; those that it does not name stay."""
+    from iotctl import clock
+    from iotctl.audit import protected, protecting, protection
+
+    declared = protection.read(file)
+    there = protected.held(ctx.obj.aws, declared)
+    plan = protecting.protecting(declared, there, ctx.obj.target, clock.iso(clock.now()))
+    return plan or Result({"profiles": len(declared.profiles)}, notes=("everything is as declared",))
+
+
+@options.command(
+    app,
+    example="iotctl audit violations -g presses\niotctl audit violations --since 24h --security-profile presses",
+    exits=(Exit.DIFFERS, Exit.AUTH, Exit.NOT_FOUND),
+)
+def violations(
+    ctx: Ctx,
+    security_profile: Annotated[
+        str | None, typer.Option("--security-profile", metavar="NAME", help="Only of this one.")
+    ] = None,
+    thing_group: ThingGroup = None,
+    search: Search = None,
+    things: ThingsFile = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="What was raised and cleared in this time.")
+    ] = None,
+    suppressed: Annotated[bool, typer.Option("--suppressed", help="Also those whose alerts are suppressed.")] = False,
+) -> Result:
+    """List the alarms of security profiles that are on (exit 4 if there is one); with --since what became of them."""
+    from iotctl import scope, text
+    from iotctl.audit import alarms, asked
+
+    asked_for = asked.scope(thing_group, search, things)
+    names = frozenset(scope.resolve(ctx.obj.reading, asked_for).names) if asked_for else None
+    if since:
+        seconds = text.seconds(since)
+        found = alarms.events(ctx.obj.reading, seconds, profile=security_profile, things=names, suppressed=suppressed)
+        return Result({"events": found}, Table(tuple(map(Column, alarms.EVENT_COLUMNS)), found))
+    found = alarms.active(ctx.obj.reading, profile=security_profile, things=names, suppressed=suppressed)
+    table = Table(tuple(map(Column, alarms.COLUMNS)), found)
+    return Result({"violations": found}, table, exit=Exit.DIFFERS if found else Exit.OK)
 
 
 def _by_defender(engine: str, *, configure: bool) -> bool:

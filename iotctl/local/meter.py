@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from iotctl import clock
 from iotctl.local.services.defender.detect import periods, values
 from iotctl.local.services.defender.detect.dimensions import CLIENT_ID
 from iotctl.local.services.defender.detect.periods import Counts, Tally
@@ -136,7 +137,8 @@ class Meter:
             self._all(client).addresses.add(client.address)
 
     def _wait(self) -> None:
-        wait = 0.0 if self._ended else min(max(0.0, self._ends - self._store.now()), _LONGEST_WAIT)
+        left = clock.real_seconds(max(0.0, self._ends - self._store.now()))
+        wait = 0.0 if self._ended else min(left, _LONGEST_WAIT)
         self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
 
     def _wake(self) -> None:

@@ -76,6 +76,9 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     # The service's prefix in IAM has no hyphen.
     "service-quotas:ListServiceQuotas": ("servicequotas:ListServiceQuotas",),
     # The role that audits read with is handed over.
+    # So is that in which alarms are told (device-defender-detect-permissions).
+    "iot:CreateSecurityProfile": ("iam:PassRole", "iot:CreateSecurityProfile"),
+    "iot:UpdateSecurityProfile": ("iam:PassRole", "iot:UpdateSecurityProfile"),
     "iot:UpdateAccountAuditConfiguration": ("iam:PassRole", "iot:UpdateAccountAuditConfiguration"),
     # A job whose document holds presigned URLs hands AWS IoT a role; creating with tags is tagging too.
     "iot:CreateJob": ("iam:PassRole", "iot:CreateJob", "iot:TagResource"),
