@@ -36,6 +36,7 @@ from iotctl.local.scheduler import Scheduler
 from iotctl.local.services import (
     OPERATIONS,
     account,
+    authorization,
     billing_groups,
     ca_certificates,
     certificates,
@@ -52,6 +53,7 @@ from iotctl.local.services import (
     principals,
     provisioning,
     role_aliases,
+    service_quotas,
     shadows,
     tags,
     temporary_credentials,
@@ -80,6 +82,7 @@ log = logging.getLogger(__name__)
 
 SERVICES: Final[tuple[Any, ...]] = (
     account,
+    authorization,
     billing_groups,
     buckets,
     certificates,
@@ -199,7 +202,11 @@ class _Running:
         presigned.served_at(self._store, f"http://{HOST}:{chosen['http']}")
         content.prepare(self._store)
 
-        operations = {**OPERATIONS, **data_plane.operations(self._broker)}
+        operations = {
+            **OPERATIONS,
+            **data_plane.operations(self._broker),
+            **service_quotas.operations(self._conditions.rate),
+        }
         cores = CoreApi(self._store, self._authorizer)
         hindrance = Hindrance(self._conditions)
         http = HttpGateway(self._store, operations, DeviceApi(self._authorizer), self._broker, cores, hindrance)

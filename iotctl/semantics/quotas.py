@@ -72,6 +72,11 @@ DEFAULTS: Final[dict[str, float]] = {
 }
 
 
+def name(operation: str) -> str:
+    """What Service Quotas calls the rate of an operation (without its service): `CreateThing API TPS`."""
+    return f"{operation}{_RATE}"
+
+
 def rates(found: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Calls per second of those operations whose quota is among Service Quotas' own `Quotas`."""
     return {

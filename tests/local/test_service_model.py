@@ -199,7 +199,8 @@ def test_every_route_of_a_model_leads_to_its_operation(service: str) -> None:
         concrete = path
         for label in labels:
             concrete = concrete.replace(f"{{{label}}}", "a%2Fb%20c").replace(f"{{{label}+}}", "a%2Fb%20c")
-        call, found = api(service).call(http["method"], concrete)
+        target = f"{model.metadata.get('targetPrefix', '')}.{operation}"
+        call, found = api(service).call(http["method"], concrete, target)
         assert f"{service}:{operation}" == call.name
         assert dict.fromkeys(labels, "a/b c") == found
 

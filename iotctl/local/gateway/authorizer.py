@@ -1,7 +1,5 @@
 """What a device may do: the policies of its certificate and of its thing's groups, bound to its connection.
 
-Which thing a connection is of: the one that its certificate is exclusively attached to, else the one that its client
-id names, if the certificate is attached to it. Only then do thing variables have values and group policies count.
 Operators (SigV4) may do everything that a client can. What was bound is kept until `forget`.
 Sources: AWS IoT developer guide, pages thing-policy-variables, exclusive-thing, basic-policy-variables,
 cert-policy-variables, iot-action-resources, connect-policy, reserved-topics.
@@ -15,25 +13,22 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from iotctl import pki
-from iotctl.local.services import AwsError, attributes, certificates, principals, things
+from iotctl.local.services import certificates, connections, principals
 from iotctl.local.services.policy_attachments import policies_of
 from iotctl.local.services.provisioning import claims, just_in_time
 from iotctl.semantics import policy, topics
-from iotctl.semantics.policy_variables import certificate_variables
 
 if TYPE_CHECKING:
     from iotctl.local.gateway.mqtt.session import Client, Principal
+    from iotctl.local.services.connections import Values
     from iotctl.local.store import Store
     from iotctl.semantics.policy import Grants, Policy
 
 log = logging.getLogger(__name__)
 
-_Values = dict[str, str | tuple[str, ...]]
 
 _KEPT: Final = 20_000
 _BASIC_INGEST: Final = "$aws/rules/"
-_THING: Final = "iot:Connection.Thing."
 _parsed = functools.lru_cache(maxsize=1024)(policy.parse)
 
 
@@ -42,7 +37,7 @@ class _Bound:
     """The policies of one client, and all that is known of it."""
 
     policies: tuple[Policy, ...]
-    values: _Values
+    values: Values
     grants: Grants
 
 
@@ -143,48 +138,15 @@ class PolicyAuthorizer:
 
     def _bind(self, client: Client) -> _Bound:
         store, identity = self._store, client.principal.identity
-        thing = self._thing(client)
+        thing = connections.thing_of(store, identity, client.client_id)
         claim = claims.claim(store, identity)
         if claim is not None:
             documents: tuple[Policy, ...] = (_parsed(claims.policy_of(store, claim["template"])),)
         else:
             documents = tuple(_parsed(document) for document in policies_of(store, identity, thing))
         wanted = frozenset[str]().union(*(document.variables for document in documents))
-        values: _Values = {"iot:CertificateId": identity, "aws:SourceIp": client.address}
-        if client.client_id:
-            values["iot:ClientId"] = client.client_id
-            values |= self._thing_values(thing)
-        if any(name.startswith("iot:Certificate.") for name in wanted):
-            values |= _certificate_values(store, identity)
+        values = {
+            **connections.values(store, identity, client.client_id, thing, wanted),
+            "aws:SourceIp": client.address,
+        }
         return _Bound(documents, values, policy.grants(documents, values))
-
-    def _thing(self, client: Client) -> str | None:
-        """The thing that a connection is of; none over HTTP, which names no client."""
-        if not client.client_id:
-            return None
-        exclusive = self.thing_of(client.principal)
-        if exclusive is not None:
-            return exclusive
-        principal = certificates.arn_of(self._store, client.principal.identity)
-        return client.client_id if principals.attached(self._store, principal, client.client_id) else None
-
-    def _thing_values(self, thing: str | None) -> _Values:
-        row = things.find(self._store, thing) if thing is not None else None
-        if row is None:
-            return {f"{_THING}IsAttached": "false"}
-        values: _Values = {f"{_THING}IsAttached": "true", f"{_THING}ThingName": row["name"]}
-        if row["type_name"]:
-            values[f"{_THING}ThingTypeName"] = row["type_name"]
-        for name, value in attributes.read(row["attributes"]).items():
-            values[f"{_THING}Attributes[{name}]"] = value
-        return values
-
-
-def _certificate_values(store: Store, identity: str) -> _Values:
-    try:
-        pem = certificates.known(store, identity)["pem"]
-    except AwsError:
-        return {}
-    names = pki.names(pem)
-    serial: _Values = {"iot:Certificate.SerialNumber": pki.read(pem).serial}
-    return serial | certificate_variables("Subject", names.subject) | certificate_variables("Issuer", names.issuer)

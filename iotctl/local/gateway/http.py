@@ -50,6 +50,7 @@ _REAL_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _ANY_REGION: Final = frozenset({"sts", "s3", "iam"})
 _SHUTDOWN_SECONDS: Final = 1.0
 _TOPICS: Final = "/topics/"
+_TARGET: Final = "X-Amz-Target"
 _TOKEN: Final = "X-Amz-Security-Token"  # noqa: S105  the name of a header and of a parameter
 
 
@@ -210,7 +211,7 @@ class HttpGateway:
     ) -> tuple[str, Answer]:
         name = ""
         try:
-            call, labels = api.call(asked.method, _one_label(asked.path))
+            call, labels = api.call(asked.method, _one_label(asked.path), asked.headers.get(_TARGET, ""))
             name = call.name
             parameters = call.parameters(asked, labels)
             if device is not None and self._devices is not None:

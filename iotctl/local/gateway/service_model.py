@@ -32,12 +32,18 @@ SERVICES: Final = {
     "iotdevicegateway": "iot-data",
     "iot-jobs-data": "iot-jobs-data",
     "greengrass": "greengrassv2",
+    "servicequotas": "service-quotas",
 }
-"""The services of the rest-json protocol, by the name that a request is signed for."""
+"""The services of the rest-json and the json protocol, by the name that a request is signed for."""
 
 _UNDECLARED: Final = {**hindrance.STATUSES, "UnknownOperationException": 404, "ForbiddenException": 403}
 """The statuses of errors that a service answers with and its model does not have."""
-_REFUSALS: Final = ("InvalidRequestException", "ValidationException", "BadRequestException")
+_REFUSALS: Final = (
+    "InvalidRequestException",
+    "ValidationException",
+    "BadRequestException",
+    "IllegalArgumentException",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Request:
 
 @functools.cache
 def api(service: str) -> Api:
-    """The API of a rest-json service, by botocore's name; loaded when it is first asked for."""
+    """The API of a service, by botocore's name; loaded when it is first asked for."""
     return Api(service)
 
 
@@ -70,19 +76,27 @@ class Api:
     def __init__(self, service: str) -> None:
         self.service = service
         self._model = service_model(service)
+        self._prefix: str = self._model.metadata.get("targetPrefix", "")
         self._root = _Node()
         self._calls: dict[str, Call] = {}
         for name in self._model.operation_names:
             http = self._model.operation_model(name).http
             self._root.add(http["requestUri"].partition("?")[0].removeprefix("/").split("/"), http["method"], name)
 
-    def call(self, method: str, path: str) -> tuple[Call, dict[str, str]]:
+    def call(self, method: str, path: str, target: str = "") -> tuple[Call, dict[str, str]]:
         """The operation of a request, and the labels of its path.
+
+        Args:
+            method: of the request.
+            path: as it was sent.
+            target: its `X-Amz-Target`, which counts in the json protocol alone.
 
         Raises:
             AwsError: UnknownOperationException.
 
         """
+        if self._prefix:
+            return self._targeted(target), {}
         labels: dict[str, str] = {}
         parts = path.removeprefix("/").split("/")
         name = self._root.find(parts, 0, method, labels)
@@ -92,6 +106,12 @@ class Api:
         if name is None:
             raise AwsError("UnknownOperationException", f"{self.service} has no operation {method} {unquote(path)}")
         return self.operation(name), labels
+
+    def _targeted(self, target: str) -> Call:
+        prefix, _, name = target.rpartition(".")
+        if prefix != self._prefix or name not in self._model.operation_names:
+            raise AwsError("UnknownOperationException", f"{self.service} has no operation {target[:128]}")
+        return self.operation(name)
 
     def operation(self, name: str) -> Call:
         """An operation by its name."""

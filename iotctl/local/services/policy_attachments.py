@@ -160,7 +160,7 @@ def get_effective_policies(
         _target(store, principal)
     if thingName is not None:
         things.known(store, thingName)
-    names = _effective(store, principal, thingName)
+    names = effective(store, principal, thingName)
     return {
         "effectivePolicies": [
             {**policies.listed(store, name), "policyDocument": policies.document(store, name)} for name in names
@@ -180,10 +180,11 @@ def policies_of(store: Store, certificate_id: str, thing_name: str | None = None
     """
     principal = certificates.arn_of(store, certificate_id)
     thing = thing_name if thing_name and principals.attached(store, principal, thing_name) else None
-    return [policies.document(store, name) for name in _effective(store, principal, thing)]
+    return [policies.document(store, name) for name in effective(store, principal, thing)]
 
 
-def _effective(store: Store, principal: str | None, thing: str | None) -> list[str]:
+def effective(store: Store, principal: str | None, thing: str | None) -> list[str]:
+    """The names of the policies that count for a principal, and for a thing by its groups."""
     targets = [principal] if principal else []
     targets += [thing_groups.arn(store, group) for group in groups_of(store, thing)] if thing else []
     names = [row["policy_name"] for target in targets for row in _attached(store, target)]

@@ -268,6 +268,7 @@ def test_a_simulated_device_comes_again(
             await session.connect(identity, ["$aws/things/x/shadow/get/accepted"], lambda *_: None)
         connected = await session.connect(identity, ["$aws/things/x/shadow/get/accepted"], lambda *_: None)
         connected.disconnect()
+        await connected.closed
 
     asyncio.run(scenario())
     assert press.name == iot.describe_thing(thingName=press.name)["thingName"]
