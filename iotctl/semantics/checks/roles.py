@@ -92,11 +92,15 @@ def role_alias_unused_services(one: RoleAlias, fleet: Fleet, rules: Rules) -> It
 
 @check("AUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK", severity=Severity.CRITICAL, of="identity_pools")
 def authenticated_cognito_role(one: IdentityPool, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
-    """The role of an identity pool's signed-in users may manage things, or read those of everybody."""
+    """The role of an identity pool's signed-in users may manage things, or reach those of everybody.
+
+    The page calls broad access to MQTT topics, shadows and jobs noncompliant and lists no reason code for it: it is
+    found under that of the other checks.
+    """
     if not one.authenticated:
         return
     for policies in _documents(one.role):
-        for reason, actual in _thing_administration(policies):
+        for reason, actual in (*_thing_administration(policies), *_broad_data_plane(policies)):
             yield _of_pool(one, reason, actual)
 
 

@@ -132,3 +132,68 @@ def test_roles_of_guests(
 ) -> None:
     """The examples of audit-chk-unauth-cognito-role-permissive."""
     assert expected == reasons(GUEST, role(action, resource, **more))
+
+
+# The actions and resources that both pages list, beside those above.
+WRITES = (
+    *("AddThingToThingGroup", "AttachThingPrincipal", "CreateThing", "DeleteThing", "DetachThingPrincipal"),
+    *("ListThings", "ListThingsInThingGroup", "RegisterThing", "RemoveThingFromThingGroup", "UpdateThing"),
+    "UpdateThingGroupsForThing",
+)
+SHADOWS_AND_JOBS = [
+    *("iot:DeleteThingShadow", "iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DescribeJobExecution"),
+    *("iot:GetPendingJobExecutions", "iot:StartNextPendingJobExecution", "iot:UpdateJobExecution"),
+]
+OWN = "${iot:Connection.Thing.ThingName}"
+
+
+@pytest.mark.parametrize("action", WRITES)
+def test_managing_even_one_thing_is_too_much(action: str) -> None:
+    """audit-chk-auth-cognito-role-permissive and audit-chk-unauth-…, "Manage or modify things"."""
+    one = role(f"iot:{action}", f"{ARN}thing/one")
+    assert ({WRITE}, {ADMIN}) == (reasons(SIGNED_IN, one), reasons(GUEST, one))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "more", "good"),
+    [
+        ("iot:Connect", f"{ARN}client/*", {}, False),
+        ("iot:Connect", f"{ARN}client/${{iot:ClientId}}", {}, False),
+        ("iot:Connect", f"{ARN}client/{OWN}", {"Condition": ATTACHED}, True),
+        ("iot:Publish", f"{ARN}topic/$aws/things/*/shadow/update", {}, False),
+        ("iot:Publish", f"{ARN}topic/$aws/things/*", {}, False),
+        ("iot:Publish", f"{ARN}topic/$aws/things/{OWN}/shadow/*", {}, True),
+        ("iot:Subscribe", f"{ARN}topicfilter/$aws/things/*", {}, False),
+        ("iot:Subscribe", f"{ARN}topicfilter/$aws/things/#", {}, False),
+        ("iot:Subscribe", f"{ARN}topicfilter/$aws/things/+/shadow/update", {}, False),
+        (
+            "iot:Subscribe",
+            [f"{ARN}topicfilter/$aws/things/{OWN}/shadow/*", f"{ARN}topicfilter/$aws/things/{OWN}/jobs/*"],
+            {},
+            True,
+        ),
+        ("iot:Receive", f"{ARN}topicfilter/$aws/things/*", {}, True),
+        (SHADOWS_AND_JOBS, f"{ARN}thing/*", {}, False),
+        *((action, f"{ARN}thing/*", {}, False) for action in SHADOWS_AND_JOBS),
+        (SHADOWS_AND_JOBS, [f"{ARN}/thing/MyThing1", f"{ARN}/thing/MyThing2"], {}, True),
+    ],
+)
+def test_topics_shadows_and_jobs_of_cognito_roles(
+    action: str | list[str], resource: str | list[str], more: dict[str, Any], good: bool
+) -> None:
+    """Both pages have the same examples, with the same verdicts."""
+    one = role(action, resource, **more)
+    expected = set() if good else {DATA_PLANE}
+    assert (expected, expected) == (reasons(SIGNED_IN, one), reasons(GUEST, one))
+
+
+@pytest.mark.parametrize("service", ["iam", "cloudtrail", "guardduty", "inspector", "trustedadvisor"])
+def test_security_services_that_no_device_needs(service: str) -> None:
+    """audit-chk-iot-role-alias-permissive names five of them."""
+    assert {AUDITING} == reasons(ALIAS, role(f"{service}:Describe", used={"iot"}))
+
+
+def test_a_role_alias_reads_the_metadata_of_any_thing() -> None:
+    """audit-chk-iot-role-alias-permissive, "broad access to thing metadata actions"."""
+    assert {BROAD_READ} == reasons(ALIAS, role(READS, f"{ARN}thing/*", used={"iot"}))
+    assert set() == reasons(ALIAS, role(READS, f"{ARN}thing/MyThing*", used={"iot"}))
