@@ -467,3 +467,70 @@ def test_the_meter(world: World) -> None:
 
     asyncio.run(run())
     assert {"press": [2, 1, 2, 1, 1, 1, 1], "idle": [0] * 7} == measured
+
+
+def test_things_with_alarms_go_into_a_group(world: World) -> None:
+    """By alarm or by profile, suppressed ones only if asked for; an action that fails says why, the rest is skipped."""
+    role = "arn:aws:iam::123456789012:role/defender"
+    world.call("CreateThingGroup", thingGroupName="quarantine")
+    for name, group in (("away", "quarantine"), ("lost", "nowhere")):
+        params = {"addThingsToThingGroupParams": {"thingGroupNames": [group]}}
+        world.call("CreateMitigationAction", actionName=name, roleArn=role, actionParams=params)
+    off = {"updateDeviceCertificateParams": {"action": "DEACTIVATE"}}
+    world.call("CreateMitigationAction", actionName="off", roleArn=role, actionParams=off)
+    for name in ("press", "robot"):
+        world.call("CreateThing", thingName=name)
+    only_80 = behavior("aws:listening-tcp-ports", "in-port-set", value={"ports": [80]})
+    profile(world, {**only_80, "suppressAlerts": False}, name="loud")
+    profile(world, only_80, name="quiet", target="all/unregistered-things")
+    for name in ("press", "robot", "stranger"):
+        report(world, name, ports(23))
+    loud = {"securityProfileName": "loud"}
+
+    def start(task_id: str, target: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
+        asked = {"taskId": task_id, "clientRequestToken": task_id, "target": target, "actions": list(names)}
+        world.call("StartDetectMitigationActionsTask", **asked, **more)
+        world.later()
+        summary: dict[str, Any] = world.call("DescribeDetectMitigationActionsTask", taskId=task_id)["taskSummary"]
+        return summary
+
+    def done(**asked: str) -> list[tuple[str, str, str, str | None]]:
+        found = world.call("ListDetectMitigationActionsExecutions", **asked)["actionsExecutions"]
+        return sorted((one["thingName"], one["actionName"], one["status"], one["errorCode"]) for one in found)
+
+    # A thing that is not registered cannot be in a group.
+    summary = start("t1", loud, "away")
+    assert ("FAILED", {"actionsExecuted": 2, "actionsSkipped": 0, "actionsFailed": 1}) == (
+        summary["taskStatus"],
+        summary["taskStatistics"],
+    )
+    assert ["press", "robot"] == world.call("ListThingsInThingGroup", thingGroupName="quarantine")["things"]
+    assert [("stranger", "away", "FAILED", "ResourceNotFoundException")] == done(taskId="t1", thingName="stranger")
+    (press,) = world.call("ListActiveViolations", thingName="press")["activeViolations"]
+    start("t2", {"violationIds": [press["violationId"]]}, "lost", "away")
+    assert [("press", "away", "SKIPPED", None), ("press", "lost", "FAILED", "ResourceNotFoundException")] == done(
+        taskId="t2"
+    )
+    assert 0 == start("t3", {"securityProfileName": "quiet"}, "lost")["taskStatistics"]["actionsFailed"]
+    suppressed = start("t4", {"securityProfileName": "quiet"}, "lost", includeSuppressedAlerts=True)
+    assert 1 == suppressed["taskStatistics"]["actionsFailed"]
+    assert "SUCCESSFUL" == start("t5", {**loud, "behaviorName": "other"}, "away")["taskStatus"]
+    span = {"startTime": world.time - DAY, "endTime": world.time}
+    assert 5 == len(world.call("ListDetectMitigationActionsTasks", **span)["tasks"])
+
+    def refused(target: dict[str, Any], names: list[str], task_id: str = "x") -> str:
+        asked = {"taskId": task_id, "clientRequestToken": task_id, "target": target, "actions": names}
+        return world.refused("StartDetectMitigationActionsTask", **asked)
+
+    assert ["InvalidRequestException"] * 3 == [refused(loud, ["off"]), refused(loud, ["none"]), refused({}, ["away"])]
+    assert "ResourceNotFoundException" == refused({"securityProfileName": "none"}, ["away"])
+    assert "TaskAlreadyExistsException" == refused(loud, ["away"], "t1")
+    assert "InvalidRequestException" == world.refused("CancelDetectMitigationActionsTask", taskId="t1")
+    world.call("StartDetectMitigationActionsTask", taskId="t6", clientRequestToken="t6", target=loud, actions=["away"])
+    world.call("CancelDetectMitigationActionsTask", taskId="t6")
+    world.later()
+    assert ("CANCELED", 3) == (
+        (summary := world.call("DescribeDetectMitigationActionsTask", taskId="t6")["taskSummary"])["taskStatus"],
+        summary["taskStatistics"]["actionsSkipped"],
+    )
+    assert "ResourceNotFoundException" == world.refused("DescribeDetectMitigationActionsTask", taskId="none")

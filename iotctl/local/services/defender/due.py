@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotctl.local.services.defender import mitigating, running, scheduled
-from iotctl.local.services.defender.detect import violations
+from iotctl.local.services.defender.detect import mitigation, violations
 
 if TYPE_CHECKING:
     from iotctl.local.store import Store
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def next_due(store: Store) -> float | None:
     """When there is something to do, in seconds since 1970; None: there is nothing."""
-    found = (one(store) for one in (scheduled.next_due, running.next_due, mitigating.next_due, violations.next_due))
+    parts = (scheduled, running, mitigating, mitigation, violations)
+    found = (one.next_due(store) for one in parts)
     return min((due for due in found if due is not None), default=None)
 
 
@@ -23,4 +24,5 @@ def run_due(store: Store) -> None:
         scheduled.begin_due(store)
         running.go_on(store)
         mitigating.go_on(store)
+        mitigation.go_on(store)
         violations.invalidate_due(store)

@@ -51,20 +51,34 @@ def go_on(store: Store) -> None:
     failed = False
     for row in store.rows(f"{_PENDING} AND finding_id = ? ORDER BY number", task["id"], first["finding_id"]):
         if failed:
-            _settle(store, row, "SKIPPED", None, None)
+            _settle(store, row, "SKIPPED")
             continue
-        try:
-            # A part of an action that fails is taken back with it.
-            store.execute("SAVEPOINT mitigation")
-            _apply(store, definitions[row["action"]]["actionParams"], row["finding_id"])
-        except AwsError as error:
-            store.execute("ROLLBACK TO mitigation")
-            failed = True
-            _settle(store, row, "FAILED", error.code, error.message)
-        else:
-            _settle(store, row, "COMPLETED", None, None)
-        finally:
-            store.execute("RELEASE mitigation")
+        error = _attempt(store, definitions[row["action"]]["actionParams"], row["finding_id"])
+        failed = error is not None
+        _settle(store, row, "FAILED" if error else "COMPLETED", error)
+
+
+def attempt(
+    store: Store, params: Mapping[str, Any], resource: Mapping[str, Any], things: tuple[str, ...]
+) -> AwsError | None:
+    """Carry out an action whole, or nothing of it; why it could not be.
+
+    Args:
+        store: where.
+        params: MitigationActionParams.
+        resource: the ResourceIdentifier that it is done to.
+        things: the things that have to do with it.
+
+    """
+    store.execute("SAVEPOINT mitigation")
+    try:
+        apply(store, params, resource, things)
+    except AwsError as error:
+        store.execute("ROLLBACK TO mitigation")
+        return error
+    finally:
+        store.execute("RELEASE mitigation")
+    return None
 
 
 def apply(store: Store, params: Mapping[str, Any], resource: Mapping[str, Any], things: tuple[str, ...]) -> None:
@@ -93,11 +107,10 @@ def apply(store: Store, params: Mapping[str, Any], resource: Mapping[str, Any], 
         )
 
 
-def _apply(store: Store, params: Mapping[str, Any], finding_id: str) -> None:
-    finding = findings.known(store, finding_id)
-    resource = json.loads(finding["resource"])
+def _attempt(store: Store, params: Mapping[str, Any], finding_id: str) -> AwsError | None:
+    resource = json.loads(findings.known(store, finding_id)["resource"])
     certificate_id = resource.get("deviceCertificateId")
-    apply(store, params, resource, fleet.things_of(store, certificate_id) if certificate_id else ())
+    return attempt(store, params, resource, fleet.things_of(store, certificate_id) if certificate_id else ())
 
 
 def _add_to_groups(store: Store, given: Mapping[str, Any], things: tuple[str, ...]) -> None:
@@ -111,7 +124,7 @@ def _add_to_groups(store: Store, given: Mapping[str, Any], things: tuple[str, ..
             )
 
 
-def _settle(store: Store, row: sqlite3.Row, status: str, error: str | None, message: str | None) -> None:
+def _settle(store: Store, row: sqlite3.Row, status: str, error: AwsError | None = None) -> None:
     now = store.now()
     store.execute(
         "UPDATE mitigation_execution SET status = ?, started = ?, ended = ?, error = ?, message = ?"
@@ -119,8 +132,8 @@ def _settle(store: Store, row: sqlite3.Row, status: str, error: str | None, mess
         status,
         now,
         now,
-        error,
-        message,
+        error.code if error else None,
+        error.message if error else None,
         row["task_id"],
         row["finding_id"],
         row["number"],

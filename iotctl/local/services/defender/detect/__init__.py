@@ -6,6 +6,7 @@
     values          what was measured, kept for two weeks
     reporting       what devices report over MQTT
     periods         what the broker counted in five minutes
+    mitigation      what is done about alarms
     violations      behaviors that devices do not show: raised, cleared, listed
 
 Static thresholds only: a profile with a statistical threshold or a machine-learned one is refused as not built.
@@ -18,6 +19,7 @@ from typing import Final
 from iotctl.local.services.defender.detect import (
     custom_metrics,
     dimensions,
+    mitigation,
     periods,
     profiles,
     reporting,
@@ -26,5 +28,5 @@ from iotctl.local.services.defender.detect import (
     violations,
 )
 
-SERVICES: Final = (custom_metrics, dimensions, periods, profiles, reporting, targets, values, violations)
+SERVICES: Final = (custom_metrics, dimensions, mitigation, periods, profiles, reporting, targets, values, violations)
 """The modules that register operations or listeners, or keep tables."""
