@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files
+from iotctl.errors import Error
 from iotctl.semantics.checks import Rules
 
 if TYPE_CHECKING:
@@ -106,7 +107,12 @@ def apply(aws: Aws, kept: Path, held: Mapping[str, Any], wanted: Change) -> None
     parameters: dict[str, Any] = {"auditCheckConfigurations": configurations}
     if wanted.role:
         parameters["roleArn"] = wanted.role
-    aws.call("iot:UpdateAccountAuditConfiguration", **parameters)
+    try:
+        aws.call("iot:UpdateAccountAuditConfiguration", **parameters)
+    except Error as error:
+        if wanted.role:
+            error.hint = error.hint or "iotctl account template makes the role that Device Defender reads with"
+        raise
 
 
 def restore(aws: Aws, kept: Path) -> None:

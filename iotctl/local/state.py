@@ -7,6 +7,7 @@
 ├── platform.log
 ├── clock.json      how its clock went, where it was ever turned: it goes on from there, and never back
 ├── ports.json      kept by `reset`, so that the bundles of devices stay good
+├── crl/            revocation lists that its audits go by, put there by whoever runs it
 └── ca/             its CA, the key and certificate of its servers
 """
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ("shadow", "list", "T"),
         ("shadow", "diff", "T"),
         ("shadow", "set", "T", "a=2", "--dry-run"),
+        ("audit", "violations", "--since", "1h"),
     ],
     ids=" ".join,
 )
