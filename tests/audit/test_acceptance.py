@@ -12,6 +12,7 @@ import pytest
 from iotctl import clock
 from iotctl.local import process
 from iotctl.local.state import Ports, State
+from iotctl.semantics.checks import load
 from tests.audit import planting
 from tests.local.clients import until
 
@@ -47,6 +48,8 @@ def test_exactly_the_planted_faults_are_found(
     (tmp_path / "clean.toml").write_text(planting.BASELINE)
     clean = iotctl("audit", "run", "--baseline", str(tmp_path / "clean.toml"))
     assert (0, "") == (clean.code, clean.stdout), clean.stdout
+    clean = iotctl("audit", "run", "--engine", "defender", "--configure", "--baseline", str(tmp_path / "clean.toml"))
+    assert (0, "") == (clean.code, clean.stdout), clean.stdout
 
     own.iot.set_v2_logging_options(disableAllLogs=True)
     planting.faults(own, tmp_path)
@@ -58,5 +61,17 @@ def test_exactly_the_planted_faults_are_found(
 
     assert 4 == ran.code, ran.stderr
     assert Counter(own.faults) == found
+    states = {one["checkName"]: one["state"] for one in ran.envelope["data"]["checks"]}
+    assert "unknown" not in states.values(), json.dumps(states)
+
+    # By Device Defender, which finds the revocation list in the platform's state directory: the same, of its checks.
+    crls = tmp_path / "home" / "local" / "crl"
+    crls.mkdir()
+    (crls / "root.crl").write_bytes((tmp_path / "root.crl").read_bytes())
+    words = ("--engine", "defender", "--configure", "--baseline", str(tmp_path / "baseline.toml"))
+    ran = iotctl("audit", "run", *words, "-o", "json")
+    theirs = {name for name, one in load().items() if not one.ours}
+    found = {(one["checkName"], one["resource"]) for one in ran.envelope["data"]["findings"]}
+    assert (4, {one for one in own.faults if one[0] in theirs}) == (ran.code, found), ran.stderr
     states = {one["checkName"]: one["state"] for one in ran.envelope["data"]["checks"]}
     assert "unknown" not in states.values(), json.dumps(states)
