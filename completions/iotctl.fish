@@ -92,16 +92,108 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a cancel -d 'Stop a rollout or a job: things that have not begun do not get it; those at it go on, unless --force.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a create -d 'Upload, sign, and make the first job.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a keygen -d 'Make a key that signs releases, and put its public half into the trust store that devices get.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a list -d 'List rollouts, the newest first: scheduled ones and those under way.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a plan -d 'Simulate a rollout: how many get it when, how far a bad release comes, what AWS does that surprises.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a retry -d 'Try again what failed, and only that: a new job for those things, with the same document and the same brakes.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a show -d 'Show a rollout or a job: its phases, its brakes, why things failed; or what one device has of it.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a step -d 'Go on from the canary to the fleet if that is due, else say what is waited for; repeat it as you like.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a watch -d 'Follow a rollout until there is a verdict; the exit code is it: 0 passed, 10 failed, 13 still running.'
 complete -c iotctl -n "__iotctl_at 'ota'" -l help
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l abort-after
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l abort-at
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l again
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l approve
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l bucket
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l canary
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l continuous
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l deadline
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l device-timeout
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l end
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l end-behavior
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l expires
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l failing
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l for
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l gate
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l increase-after
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l job-role
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l key-file
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l least
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l max-rate
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l name
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l no-abort
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l parameter
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l pass
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l passphrase-file
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l prefix
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l rate
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l rate-factor
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l release
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l reports
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l retries
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l search
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l soak
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l start
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l takes
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l template
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l things
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l url-time
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l window
+complete -c iotctl -n "__iotctl_at 'ota plan'" -l help
+complete -c iotctl -n "__iotctl_at 'ota create'" -l abort-after
+complete -c iotctl -n "__iotctl_at 'ota create'" -l abort-at
+complete -c iotctl -n "__iotctl_at 'ota create'" -l again
+complete -c iotctl -n "__iotctl_at 'ota create'" -l approve
+complete -c iotctl -n "__iotctl_at 'ota create'" -l bucket
+complete -c iotctl -n "__iotctl_at 'ota create'" -l canary
+complete -c iotctl -n "__iotctl_at 'ota create'" -l continuous
+complete -c iotctl -n "__iotctl_at 'ota create'" -l deadline
+complete -c iotctl -n "__iotctl_at 'ota create'" -l device-timeout
+complete -c iotctl -n "__iotctl_at 'ota create'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'ota create'" -l end
+complete -c iotctl -n "__iotctl_at 'ota create'" -l end-behavior
+complete -c iotctl -n "__iotctl_at 'ota create'" -l expires
+complete -c iotctl -n "__iotctl_at 'ota create'" -l for
+complete -c iotctl -n "__iotctl_at 'ota create'" -l gate
+complete -c iotctl -n "__iotctl_at 'ota create'" -l increase-after
+complete -c iotctl -n "__iotctl_at 'ota create'" -l job-role
+complete -c iotctl -n "__iotctl_at 'ota create'" -l key-file
+complete -c iotctl -n "__iotctl_at 'ota create'" -l least
+complete -c iotctl -n "__iotctl_at 'ota create'" -l max-rate
+complete -c iotctl -n "__iotctl_at 'ota create'" -l name
+complete -c iotctl -n "__iotctl_at 'ota create'" -l no-abort
+complete -c iotctl -n "__iotctl_at 'ota create'" -l parameter
+complete -c iotctl -n "__iotctl_at 'ota create'" -l pass
+complete -c iotctl -n "__iotctl_at 'ota create'" -l passphrase-file
+complete -c iotctl -n "__iotctl_at 'ota create'" -l plan
+complete -c iotctl -n "__iotctl_at 'ota create'" -l prefix
+complete -c iotctl -n "__iotctl_at 'ota create'" -l rate
+complete -c iotctl -n "__iotctl_at 'ota create'" -l rate-factor
+complete -c iotctl -n "__iotctl_at 'ota create'" -l release
+complete -c iotctl -n "__iotctl_at 'ota create'" -l reports
+complete -c iotctl -n "__iotctl_at 'ota create'" -l retries
+complete -c iotctl -n "__iotctl_at 'ota create'" -l search
+complete -c iotctl -n "__iotctl_at 'ota create'" -l soak
+complete -c iotctl -n "__iotctl_at 'ota create'" -l start
+complete -c iotctl -n "__iotctl_at 'ota create'" -l template
+complete -c iotctl -n "__iotctl_at 'ota create'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'ota create'" -l things
+complete -c iotctl -n "__iotctl_at 'ota create'" -l url-time
+complete -c iotctl -n "__iotctl_at 'ota create'" -l watch
+complete -c iotctl -n "__iotctl_at 'ota create'" -l window
+complete -c iotctl -n "__iotctl_at 'ota create'" -l help
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l out
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l passphrase-file
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l trust
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l type
 complete -c iotctl -n "__iotctl_at 'ota keygen'" -l help
+complete -c iotctl -n "__iotctl_at 'ota step'" -l approve
+complete -c iotctl -n "__iotctl_at 'ota step'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'ota step'" -l help
+complete -c iotctl -n "__iotctl_at 'ota list'" -l all
+complete -c iotctl -n "__iotctl_at 'ota list'" -l help
 complete -c iotctl -n "__iotctl_at 'ota watch'" -l deadline
 complete -c iotctl -n "__iotctl_at 'ota watch'" -l pass
 complete -c iotctl -n "__iotctl_at 'ota watch'" -l reasons

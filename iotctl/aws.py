@@ -68,7 +68,8 @@ _CONFLICT = (
     "DeleteConflict",
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
-_READS = ("Describe", "Get", "List", "Search", "GenerateServiceLastAccessedDetails")  # IAM counts the report as a read
+# IAM counts the report as a read.
+_READS = ("Describe", "Get", "Head", "List", "Search", "GenerateServiceLastAccessedDetails")
 _STREAMED = ("payload", "Body")
 _TOKENS = {
     "nextToken": "nextToken",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, TypeVar
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from iotctl.errors import Exit, Usage
 from iotctl.text import nearest
+
+Argument, Option = typer.Argument, typer.Option
+"""For the options of several commands, where they stand in a file of their own."""
 
 Ctx = typer.Context
 """A command's first parameter; `ctx.obj` is the `iotctl.context.Context`."""
@@ -147,6 +152,40 @@ def change(
 ) -> Callable[[_Function], _Function]:
     """Register a command that changes something: it returns a Plan, which the root shows, asks about, and runs."""
     return _register(app, Change, example, (Exit.PARTIAL, Exit.AUTH, Exit.LOCKED, Exit.INTERRUPTED, *exits), name)
+
+
+def spread(kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a command have the fields of a dataclass for parameters, so that two commands can have the same ones.
+
+    The command gets them as one value, its parameter `words`: `def plan(ctx: Ctx, words: Words, …)`.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    brought = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)
+    ]
+
+    def spreading(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function, eval_str=True).parameters
+
+        @functools.wraps(function)
+        def command(**given: Any) -> Any:  # noqa: ANN401  a command's own values
+            words = kind(**{parameter.name: given.pop(parameter.name) for parameter in brought})
+            return function(words=words, **given)
+
+        parameters = []
+        for name, parameter in own.items():
+            parameters += brought if name == "words" else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        vars(command)["__signature__"] = inspect.Signature(parameters)  # what typer reads
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return spreading
 
 
 class Group(TyperGroup):

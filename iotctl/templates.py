@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+import jinja2.meta
 import jinja2.sandbox
 
 from iotctl import text
@@ -40,11 +41,36 @@ def render_json(kind: str, name: str, **values: str) -> dict[str, Any]:
         NotFound: there is no such template.
 
     """
-    path = ROOT / kind / f"{name}.json.j2"
+    return render_file(shipped(kind, name), **values)
+
+
+def shipped(kind: str, name: str) -> Path:
+    """The file of a template that ships.
+
+    Raises:
+        NotFound: there is no such template.
+
+    """
     if name not in names(kind):
         known = ", ".join(names(kind))
         raise NotFound(f"there is no template {name!r} in {kind}", hint=f"one of {known}; or give a file")
-    return render_file(path, **values)
+    return ROOT / kind / f"{name}.json.j2"
+
+
+def variables(path: Path) -> frozenset[str]:
+    """The values that a template file asks for.
+
+    Raises:
+        Usage: it is no template that can be read.
+
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+        return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(source)))
+    except (jinja2.TemplateError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} cannot be rendered: {text.sanitize(str(error))}", on=str(path)) from error
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
 
 
 def render_file(path: Path, **values: str) -> dict[str, Any]:

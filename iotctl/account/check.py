@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.errors import Denied, Error, NotFound, Unsupported
-from iotctl.semantics import quotas
+from iotctl.semantics import assumable, quotas
 from iotctl.target import AUDIT_ROLE, JOB_PRESIGN_ROLE, REGISTRATION_ROLE
 
 if TYPE_CHECKING:
@@ -122,33 +122,8 @@ def _quotas(aws: Aws) -> _Verdict:
 
 def _role(answer: Mapping[str, Any], account_id: str) -> _Verdict:
     role = answer["Role"]
-    statements = role.get("AssumeRolePolicyDocument", {}).get("Statement", [])
-    allowing = [
-        statement
-        for statement in (statements if isinstance(statements, list) else [statements])
-        if statement.get("Effect") == "Allow" and "iot.amazonaws.com" in _services(statement)
-    ]
-    if not allowing:
-        return "wrong", "iot.amazonaws.com may not assume it"
-    if not all(_bound(statement, account_id) for statement in allowing):
-        return "wrong", "any account's AWS IoT may assume it: add the condition aws:SourceAccount (confused deputy)"
-    return "ok", role["Arn"]
-
-
-def _services(statement: Mapping[str, Any]) -> list[str]:
-    principal = statement.get("Principal", {})
-    services = principal.get("Service", []) if isinstance(principal, dict) else []
-    return services if isinstance(services, list) else [services]
-
-
-def _bound(statement: Mapping[str, Any], account_id: str) -> bool:
-    """Whether AWS IoT may assume the role for this account's resources only."""
-    return any(
-        key.lower() in {"aws:sourceaccount", "aws:sourcearn"} and account_id in str(values)
-        for operator, keys in statement.get("Condition", {}).items()
-        if not operator.startswith(("StringNot", "ArnNot"))
-        for key, values in keys.items()
-    )
+    fault = assumable.fault(role, "iot.amazonaws.com", account_id)
+    return ("wrong", fault.words) if fault else ("ok", role["Arn"])
 
 
 def _role_aliases(answer: Mapping[str, Any]) -> _Verdict:

@@ -18,6 +18,16 @@ _SHARED: Final = (
 
 _SCOPE: Final = ("iot:ListThingsInThingGroup", "iot:SearchIndex", "sts:GetCallerIdentity")
 
+_ORDER: Final = (
+    *_SCOPE,
+    "iam:GetRole",
+    "iot:DescribeJob",
+    "iot:DescribeThing",
+    "iot:ListThingGroups",
+    "s3:GetObject",
+    "s3:HeadBucket",
+)
+
 _FLEET: Final = (
     "iot:DescribeCertificate",
     "iot:DescribeThing",
@@ -145,6 +155,32 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "shadow delete": (*_SCOPE, "iot-data:DeleteThingShadow"),
     # An operator's MQTT connection is allowed by IAM too, with the actions of IoT policies.
     "shadow watch": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
+    "ota plan": _ORDER,
+    "ota create": (
+        *_ORDER,
+        "iot:CreateJob",
+        "iot:GetJobDocument",
+        "s3:AbortMultipartUpload",
+        "s3:CompleteMultipartUpload",
+        "s3:CreateMultipartUpload",
+        "s3:HeadObject",
+        "s3:ListMultipartUploads",
+        "s3:ListParts",
+        "s3:PutObject",
+        "s3:UploadPart",
+    ),
+    "ota step": (
+        "iot:CreateJob",
+        "iot:DescribeJob",
+        "iot:GetJobDocument",
+        "iot:ListJobExecutionsForJob",
+        "iot:ListTagsForResource",
+        "iot:TagResource",
+        "iot-data:GetThingShadow",
+        "s3:GetObject",
+        "sts:GetCallerIdentity",
+    ),
+    "ota list": ("iot:DescribeJob", "iot:ListJobs", "iot:ListTagsForResource", "sts:GetCallerIdentity"),
     "audit baseline": (*_SCOPE, *_FLEET),
     "audit watch": (
         *_SCOPE,

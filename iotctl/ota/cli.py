@@ -1,23 +1,109 @@
-"""ota: plan · create · step · list · keygen."""
+"""ota: plan · create · step · watch · list · show · retry · cancel · keygen."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotctl import options
 from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx
+from iotctl.ota.words import Words
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Stream, Table
+
+if TYPE_CHECKING:
+    from iotctl.aws import Aws
+    from iotctl.ota.draft import Facts
+    from iotctl.ota.order import Order
+    from iotctl.ota.rollout import Record
 
 app = options.capability("ota", "Roll out artifacts and watch them land: signed, a few things first, then the fleet.")
 
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", metavar="FILE", help="The key's passphrase, its first line.")
 ]
+
+
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", metavar="FILE", help="The key that signs the release (iotctl ota keygen).")
+]
+Rollout = Annotated[str, typer.Argument(metavar="ROLLOUT", help="A rollout, or any job, by its id.")]
+Pass = Annotated[
+    str | None, typer.Option("--pass", metavar="97%", help="Enough must succeed [as it was created; 100%].")
+]
+
+
+@options.command(
+    app,
+    example="iotctl ota plan pump.bin -g pumps --release 1.4.0 --canary 20 --soak 30m --pass 97% --deadline 24h\n"
+    "iotctl ota plan pump.bin -g pumps --release 1.4.0 --key-file signing.pem -o json > plan.json",
+    exits=(Exit.AUTH, Exit.NOT_FOUND),
+)
+@options.spread(Words)
+def plan(
+    ctx: Ctx,
+    words: Words,
+    key_file: KeyFile = None,
+    passphrase_file: PassphraseFile = None,
+    takes: Annotated[
+        str, typer.Option("--takes", metavar="2m", help="How long a device takes, to reckon with.")
+    ] = "2m",
+    failing: Annotated[
+        str, typer.Option("--failing", metavar="100%", help="How many devices fail at a bad release.")
+    ] = "100%",
+) -> Result:
+    """Simulate a rollout: how many get it when, how far a bad release comes, what AWS does that surprises."""
+    from iotctl import text
+    from iotctl.ota import observe, report, standing
+
+    seconds, share = text.seconds(takes), standing.percent(failing, "--failing")
+    asked, found, record = _drafted(ctx.obj.reading, words, key_file, passphrase_file, pretend=True)
+    missing = observe.missing(ctx.obj.reading, ctx.obj.world(), asked, found, presigned=_presigned(record))
+    return report.planned(record, found, asked, asdict(words), missing, takes=seconds, failing=share)
+
+
+@options.change(
+    app,
+    example="iotctl ota create pump.bin -g pumps --release 1.4.0 --key-file signing.pem --canary 20 --soak 30m\n"
+    "iotctl ota create pump.bin -g pumps --release 1.4.0 --key-file signing.pem --pass 97% --deadline 24h -y --watch\n"
+    "iotctl ota create --plan plan.json --key-file signing.pem -y",
+    exits=(Exit.CONFLICT, Exit.NOT_FOUND, Exit.INTEGRITY, Exit.ROLLOUT_FAILED),
+)
+@options.spread(Words)
+def create(
+    ctx: Ctx,
+    words: Words,
+    key_file: KeyFile = None,
+    passphrase_file: PassphraseFile = None,
+    saved: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="What `ota plan -o json` said; refused when stale.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Then follow it; the exit code is the verdict.")] = False,
+) -> Plan:
+    """Upload, sign, and make the first job. The same words are the same rollout: running it again resumes."""
+    from iotctl.ota import observe, plan, report
+
+    if saved is not None:
+        words = Words(**report.words_of(saved, asdict(words), asdict(Words())))
+    asked, found, record = _drafted(ctx.obj.aws, words, key_file, passphrase_file)
+    if saved is not None:
+        report.refuse_stale(saved, record, found)
+    observe.require(observe.missing(ctx.obj.aws, ctx.obj.world(), asked, found, presigned=_presigned(record)))
+    warnings = report.acceptable(record, found, asked)
+    observe.refuse_ended(ctx.obj.aws, record)
+    return plan.creating(
+        record,
+        str(asked.artifact),
+        found.bucket,
+        plan.record_key(asked.prefix, record),
+        found.target,
+        warnings=warnings,
+        follow=("ota", "watch", record.rollout_id) if watch else (),
+    )
 
 
 @options.command(
@@ -50,10 +136,31 @@ def keygen(
     )
 
 
-Rollout = Annotated[str, typer.Argument(metavar="ROLLOUT", help="A rollout, or any job, by its id.")]
-Pass = Annotated[
-    str | None, typer.Option("--pass", metavar="97%", help="Enough must succeed [as it was created; 100%].")
-]
+@options.change(
+    app,
+    example="iotctl ota step pump-1-4-0-3f9ac01b22de -y\niotctl ota step pump-1-4-0-3f9ac01b22de --approve",
+    exits=(Exit.NOT_FOUND, Exit.CONFLICT, Exit.INTEGRITY, Exit.ROLLOUT_FAILED),
+)
+def step(
+    ctx: Ctx,
+    rollout: Rollout,
+    approve: Annotated[bool, typer.Option("--approve", help="Say yes: the fleet may follow the canary.")] = False,
+) -> Plan | Result:
+    """Go on from the canary to the fleet if that is due, else say what is waited for; repeat it as you like."""
+    from iotctl.ota import advance
+
+    return advance.step(ctx.obj, rollout, approve=approve)
+
+
+@options.command(app, name="list", example="iotctl ota list\niotctl ota list --all -o json", exits=(Exit.AUTH,))
+def list_(
+    ctx: Ctx,
+    ended: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+) -> Result:
+    """List rollouts, the newest first: scheduled ones and those under way."""
+    from iotctl.ota import advance
+
+    return advance.listed(ctx.obj.reading, everything=ended)
 
 
 @options.command(
@@ -187,3 +294,18 @@ def _junit(report: str | None) -> str | None:
     if kind != "junit" or not path:
         raise Usage(f"--report {report!r} is not junit=FILE", hint="for example --report junit=rollout.xml")
     return path
+
+
+def _drafted(
+    aws: Aws, words: Words, key_file: Path | None, passphrase_file: Path | None, *, pretend: bool = False
+) -> tuple[Order, Facts, Record]:
+    """What was asked for, what it means, and the rollout that it is."""
+    from iotctl.ota import draft, observe, order
+
+    asked = order.read(asdict(words))
+    found = observe.facts(aws, asked, key_file, passphrase_file, pretend=pretend)
+    return asked, found, draft.draft(asked, found)
+
+
+def _presigned(record: Record) -> bool:
+    return any("presignedUrlConfig" in request for request in record.requests.values())

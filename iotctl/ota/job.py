@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, text
 from iotctl.errors import Usage
+from iotctl.ota.standing import percent
 from iotctl.semantics.rollout import MOST_PER_MINUTE
 from iotctl.semantics.schedule import ScheduleError, cron
 
@@ -81,13 +82,13 @@ class Brakes:
         """The abortConfig for so many things: every kind of failure counts; None: it has none."""
         if self.abort_at is None:
             return None
-        after = self.abort_after or max(_LEAST_DECIDING, math.ceil(things * _SHARE_DECIDING))
+        # More than there are would never be reached.
+        after = min(max(_LEAST_DECIDING, math.ceil(things * _SHARE_DECIDING)), things)
         criterion = {
             "failureType": "ALL",
             "action": "CANCEL",
             "thresholdPercentage": float(self.abort_at),
-            # More than there are would never be reached.
-            "minNumberOfExecutedThings": min(after, things),
+            "minNumberOfExecutedThings": self.abort_after or after,
         }
         return {"criteriaList": [criterion]}
 
@@ -231,22 +232,6 @@ def canary_size(written: str, things: int) -> int:
             hint="leave --canary away, or name fewer",
         )
     return number
-
-
-def percent(written: str, option: str) -> Decimal:
-    """Percent of a share as people type it: `97%`, `2.5%`, `97`.
-
-    Raises:
-        Usage: it is none, not above 0 and up to 100, or has more than two decimals.
-
-    """
-    try:
-        found = Decimal(written.strip().removesuffix("%"))
-    except InvalidOperation:
-        found = Decimal(-1)
-    if not found.is_finite() or not 0 < found <= 100 or found != found.quantize(Decimal("0.01")):
-        raise Usage(f"{option} {written!r} is not a share", hint=f"for example {option} 97%")
-    return found.normalize() if found != 100 else Decimal(100)
 
 
 def window(written: str) -> tuple[str, int]:

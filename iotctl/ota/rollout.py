@@ -107,8 +107,8 @@ class Goal:
         """The goal as the record holds it."""
         return {
             "pass": str(self.passing),
-            "deadline": f"{self.deadline:g}",
-            "soak": f"{self.soak:g}",
+            "deadline": str(int(self.deadline)),
+            "soak": str(int(self.soak)),
             "gate": self.gate,
             "approve": self.approve,
         }
@@ -282,8 +282,8 @@ class Labels:
             "release": self.release,
             "things": str(self.things),
             "pass": str(self.goal.passing),
-            "deadline": f"{self.goal.deadline:g}",
-            "soak": f"{self.goal.soak:g}",
+            "deadline": str(int(self.goal.deadline)),
+            "soak": str(int(self.goal.soak)),
             "gate": gate if _fits(gate) else _ELSEWHERE,
             "approve": "yes" if self.goal.approve else "no",
             "record": self.record,

@@ -44,6 +44,8 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "s3:ListMultipartUploadParts",
         "s3:PutObject",
     ),
+    # The effect of a plan that puts a rollout's record, or reads the one that is there: iotctl.ota.agreement.
+    "ota:AgreeOnRecord": ("s3:GetObject", "s3:PutObject"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
     # Greengrass V2 is allowed as `greengrass`; what its operations do with jobs and shadows is done as the caller.
     "greengrassv2:CreateComponentVersion": ("greengrass:CreateComponentVersion", "s3:GetObject"),
