@@ -290,7 +290,7 @@ def _summary(
     told = [f"{number:,} {state}" for state, number in counts.items() if number or state == "done"]
     told += [f"{planned:,} not tried"] if planned else []
     notes = [f"{', '.join(told)} of {text.count(len(plan.rows), plan.noun)} (run {plan.run_id})"]
-    if planned or (plan.bulk and counts["done"] + planned < len(plan.rows)):
+    if (planned and code is not Exit.ROLLOUT_FAILED) or (plan.bulk and counts["done"] + planned < len(plan.rows)):
         notes.append("run the same command again: it resumes")
     if ended is not None:
         # Where it is the last thing's own failure that ended the run, it is told once.

@@ -6,8 +6,8 @@ What is fetched is kept by its content under IOTCTL_HOME, so that a push that wa
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
-import lzma
 import tarfile
 import tempfile
 import zlib
@@ -142,23 +142,39 @@ def unpacked(tarball: Path, kept: Path, whose: str) -> Path:
     files.private_directory(kept)
     names: list[str] = []
     found: list[tuple[str, Path, str]] = []
-    try:
-        with files.explained(kept), tarfile.open(tarball, "r|*") as archive:
-            for member in _members(archive, whose):
-                names.append(member.name)
-                if member.isfile() and PurePosixPath(member.name).suffix.lower() == ".onnx":
-                    found.append((member.name, *_taken(archive, member, kept)))
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-        raise Integrity(f"the result of {whose} is no tarball that can be read: {error}") from error
-    finally:
-        for _, path, _ in found[1:] if len(found) > 1 else ():
-            path.unlink(missing_ok=True)
-    if len(found) != 1:
-        for _, path, _ in found[:1]:
-            path.unlink(missing_ok=True)
-        raise _without_onnx(names, [name for name, *_ in found], whose)
-    _, path, digest = found[0]
-    return _named(path, digest, kept)
+    with files.explained(kept):
+        try:
+            with gzip.open(tarball) as content, tarfile.open(fileobj=content, mode="r|") as archive:
+                for member in _members(archive, whose):
+                    names.append(member.name)
+                    if member.isfile() and PurePosixPath(member.name).suffix.lower() == ".onnx":
+                        found.append((member.name, *_taken(archive, member, kept)))
+                _drained(content, whose)
+            if len(found) != 1:
+                raise _without_onnx(names, [name for name, *_ in found], whose)
+            _, path, digest = found.pop()
+            return _named(path, digest, kept)
+        except (gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+            raise Integrity(f"the result of {whose} is no tarball that can be read: {error}") from error
+        finally:
+            for _, left, _ in found:
+                left.unlink(missing_ok=True)
+
+
+def _drained(content: gzip.GzipFile, whose: str) -> None:
+    """Read on to the end: only there gzip knows whether all of it was right."""
+    left = _MOST_BYTES
+    while part := content.read(_PART):
+        left -= len(part)
+        if left < 0:
+            raise _too_much(whose)
+
+
+def _too_much(whose: str) -> Integrity:
+    return Integrity(
+        f"the result of {whose} unpacks to more than {_MOST_MEMBERS:,} files or {_MOST_BYTES:,} bytes",
+        code="UnsafeArchive",
+    )
 
 
 def _members(archive: tarfile.TarFile, whose: str) -> Iterator[tarfile.TarInfo]:
@@ -166,10 +182,7 @@ def _members(archive: tarfile.TarFile, whose: str) -> Iterator[tarfile.TarInfo]:
     for number, member in enumerate(archive):
         total += member.size
         if number >= _MOST_MEMBERS or total > _MOST_BYTES:
-            raise Integrity(
-                f"the result of {whose} unpacks to more than {_MOST_MEMBERS:,} files or {_MOST_BYTES:,} bytes",
-                code="UnsafeArchive",
-            )
+            raise _too_much(whose)
         yield member
 
 

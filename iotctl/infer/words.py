@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_WHEEL: Final = {"x86_64": ("amd64",), "amd64": ("amd64",), "aarch64": ("aarch64",), "armv7l": ("arm",)}
+_LINUX: Final = re.compile(r"(?:many|musl)?linux\w*_(x86_64|aarch64|armv7l)")
+_MACHINES: Final = {"x86_64": ("amd64",), "aarch64": ("aarch64",), "armv7l": ("arm",)}
+"""As wheels name them, and as Greengrass does."""
 _WORDS: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^'\\]*'|[A-Za-z_$][\w$.:-]*")
 _OF_EXPRESSIONS: Final = frozenset({"and", "or", "not", "true", "false", "null"})
 _STRATEGIES: Final = {
@@ -78,10 +80,10 @@ def wheels(directory: str) -> tuple[component.Artifact, ...]:
     found = []
     for path in sorted(Path(directory).glob("*.whl")):
         tag = path.stem.rpartition("-")[2]
-        known: Mapping[str, tuple[str, ...]] = {**_WHEEL, "any": component.ARCHITECTURES}
-        machines = next((value for key, value in known.items() if tag.endswith(key)), ())
-        if not machines:
+        named = _LINUX.fullmatch(tag)
+        if not named and tag != "any":
             raise Usage(f"{path} is a wheel for {tag}, which no core is", on=str(path))
+        machines = _MACHINES[named[1]] if named else component.ARCHITECTURES
         file = upload.Artifact.of(path)
         found.append(component.Artifact(path.name, file.sha256, file.size, path, machines))
     if not found:

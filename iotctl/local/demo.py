@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import files
 from iotctl.aws import Aws
 from iotctl.errors import Error, Exit
+from iotctl.local import demo_models
 from iotctl.target import Platform
 from iotctl.text import count
 
@@ -55,10 +56,11 @@ def tour(directory: Path, *, clean: bool, terminal: bool) -> Iterator[Line]:
         Failed: a command did not end as it should.
 
     """
-    stage = _Stage(files.private_directory(directory), terminal=terminal)
+    stage = Stage(files.private_directory(directory), terminal=terminal)
     try:
         yield from _onboarding(stage)
         yield from _converging(stage)
+        yield from demo_models.edge(stage)
         if not clean:
             yield from _next(stage)
     finally:
@@ -68,7 +70,7 @@ def tour(directory: Path, *, clean: bool, terminal: bool) -> Iterator[Line]:
         yield _line("The platform has stopped, and everything of the tour is removed.")
 
 
-class _Stage:
+class Stage:
     """Where the tour runs its commands: one directory, one environment."""
 
     def __init__(self, directory: Path, *, terminal: bool) -> None:
@@ -86,11 +88,11 @@ class _Stage:
         """The line that makes any shell act on the tour's platform."""
         return f"export IOTCTL_HOME={shlex.quote(str(self.home))} IOTCTL_TARGET=local"
 
-    def iotctl(self, *words: str) -> Iterator[Line]:
+    def iotctl(self, *words: str, ends: int = 0) -> Iterator[Line]:
         """Show a command, run it, show what it printed.
 
         Raises:
-            Failed: it ended with a code that is not 0.
+            Failed: it ended with another code than it should.
 
         """
         yield _line("")
@@ -104,10 +106,32 @@ class _Stage:
             cut = [*lines[: _MOST_LINES - 1], f"… {count(left, 'more line')} …", lines[-1]]
         for text in cut:
             yield _line(text.expandtabs(20))
-        if code != 0:
+        if code != ends:
             raise Failed(
                 f"`iotctl {shlex.join(words)}` ended with {code}", hint="iotctl local demo --clean starts afresh"
             )
+
+    def answer(self, *words: str) -> list[str]:
+        """Run a command, and take what it wrote to stdout.
+
+        Raises:
+            Failed: it ended with a code that is not 0.
+
+        """
+        command = [sys.executable, "-m", "iotctl", *words]
+        done = subprocess.run(
+            command,
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Failed(f"`iotctl {shlex.join(words)}` ended with {done.returncode}")
+        return done.stdout.splitlines()
 
     def aws(self, words: str, op: str, **params: Any) -> Iterator[Line]:  # noqa: ANN401  AWS's own shapes
         """Show a command of the AWS CLI and the answer that it gets: the same call, to the same endpoint."""
@@ -178,7 +202,7 @@ class _Stage:
         return _on_terminal(command, self.directory, self._environment)
 
 
-def _onboarding(stage: _Stage) -> Iterator[Line]:
+def _onboarding(stage: Stage) -> Iterator[Line]:
     fleet = stage.directory / FLEET
     fleet.write_text(importlib.resources.files("iotctl.local").joinpath("demo.csv").read_text("utf-8"), "utf-8")
     yield _line(
@@ -207,7 +231,7 @@ def _onboarding(stage: _Stage) -> Iterator[Line]:
     yield _line(str(things))
 
 
-def _converging(stage: _Stage) -> Iterator[Line]:
+def _converging(stage: Stage) -> Iterator[Line]:
     yield _line("")
     yield _line("# Twenty of them come alive: they connect with the certificates that were made for them.")
     yield from stage.beside("local", "devices", str(_ALIVE), until=f"{_ALIVE} of {_ALIVE}")
@@ -220,7 +244,7 @@ def _converging(stage: _Stage) -> Iterator[Line]:
     yield from stage.iotctl("shadow", "diff", "-g", _GROUP, "--exit-code")
 
 
-def _next(stage: _Stage) -> Iterator[Line]:
+def _next(stage: Stage) -> Iterator[Line]:
     found = shutil.which("iotctl") is not None
     for text in (
         "",

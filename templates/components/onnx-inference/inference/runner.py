@@ -215,9 +215,11 @@ class Runner:
             self._switching = True
             if not (self.active and self.active.waiting):
                 candidate, self._candidate, self._switching = self._candidate, None, False
-                if candidate.release.configuration.compare and self.active:
-                    self._listen_to(self.active)
-                    self.active = None
+                replaced = self.active or self._current
+                if candidate.release.configuration.compare and replaced:
+                    # One that is still starting compares once it is ready.
+                    self._listen_to(replaced)
+                    self.active = self._current = None
                 for before in (self.active, self._current):
                     if before:
                         self._end(before)
