@@ -137,7 +137,7 @@ def _resource(name: str, content: object) -> Resource:
     if not isinstance(content, dict) or not content.keys() <= {"Type", "Properties", "OverrideSettings"}:
         raise TemplateError(f"the resource {name} has other members than Type, Properties and OverrideSettings")
     kind, properties = content.get("Type"), content.get("Properties", {})
-    if kind not in _PROPERTIES:
+    if not isinstance(kind, str) or kind not in _PROPERTIES:
         raise TemplateError(f"the resource {name} is not of the type {', '.join(_PROPERTIES)}")
     if not isinstance(properties, dict):
         raise TemplateError(f"the Properties of {name} are not an object")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iotctl.semantics import provisioning, registration
 from iotctl.semantics.intrinsics import TemplateError
@@ -277,3 +280,38 @@ def test_configurations_are_flat_and_maps_are_plain() -> None:
     with pytest.raises(TemplateError) as caught:
         provisioning.parse(json.dumps(calling), Kind.FLEET)
     assert "the map M calls a function" == str(caught.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["Ref", "Fn::Sub", "Type", "Default", "Status", "a"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inner for place in places(one, (*path, key)))]
+
+
+SAMPLES = ((BULK, Kind.REGISTRATION), (JUST_IN_TIME, Kind.JUST_IN_TIME), (FLEET, Kind.FLEET))
+PLACES = [(sample, place) for sample in SAMPLES for place in places(sample[0]) if place]
+
+
+@given(where=st.sampled_from(PLACES), damage=ANYTHING)
+def test_any_damage_is_an_error_of_the_template(where: Any, damage: Any) -> None:
+    """With any JSON in any place of a template it says something, or TemplateError is raised and nothing else."""
+    (sample, kind), (*above, last) = where
+    template = copy.deepcopy(sample)
+    holder: Any = template
+    for key in above:
+        holder = holder[key]
+    holder[last] = damage
+    given_values = dict.fromkeys([*BULK["Parameters"], *FLEET["Parameters"], *provisioning.CERTIFICATE_PARAMETERS], "x")
+    with contextlib.suppress(TemplateError):
+        wanted = registration.evaluate(provisioning.parse(json.dumps(template), kind), given_values)
+        assert wanted.thing is None or wanted.thing.name

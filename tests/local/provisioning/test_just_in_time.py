@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import http.client
 import json
 import queue
 import socket
@@ -201,6 +203,22 @@ def test_who_is_not_registered(running: Platform, iot: Any, factory: pki.Authori
     assert None is status(iot, press)
     iot.update_ca_certificate(certificateId=ca, newStatus="INACTIVE")
     iot.delete_ca_certificate(certificateId=ca)
+
+
+def test_over_https_too(
+    running: Platform, iot: Any, factory: pki.Authority, press: Device, template: dict[str, Any], role: str
+) -> None:
+    """The first request is forbidden, the next one is a provisioned device's."""
+    enable(iot, factory, registrationConfig={"templateBody": json.dumps(template), "roleArn": role})
+
+    def asked() -> int:
+        where = http.client.HTTPSConnection("localhost", running.https_port, context=press.tls(running), timeout=10)
+        with contextlib.closing(where):
+            where.request("GET", f"/things/{press.name}/shadow")
+            return where.getresponse().status
+
+    assert (403, 404) == (asked(), asked())
+    assert press.name == iot.describe_thing(thingName=press.name)["thingName"]
 
 
 def test_configurations_that_are_refused(iot: Any, factory: pki.Authority, role: str, name: Name) -> None:
