@@ -133,6 +133,27 @@ def test_killed_in_the_middle_of_a_deployment_it_does_it_again(
     ]
 
 
+def test_an_artifact_is_gone_on_with_where_it_was_cut_off(
+    start_core: Callable[..., RunningCore], operator: Operator, platform_home: Path, name: Name
+) -> None:
+    """The half that an earlier run left is kept, and only the rest is asked for."""
+    app, content = name("com.example.App"), os.urandom(200_000)
+    uri = operator.put(f"{name('k')}/model.bin", content)
+    operator.component(app, "1.0.0", {"install": "test -s {artifacts:path}/model.bin"}, uri)
+    core = start_core(name("core"))
+    core.until("connected")
+    place = core.settings.artifacts(app, "1.0.0")
+    place.mkdir(parents=True)
+    (place / "model.bin.partial").write_bytes(content[:150_000])
+    log = platform_home / "local" / "platform.log"
+    before = log.stat().st_size
+    core.until("deployment-succeeded", operator.deploy(f"thing/{core.name}", {app: "1.0.0"}))
+
+    assert content == (place / "model.bin").read_bytes()
+    asked = log.read_bytes()[before:].decode()
+    assert (1, 0) == (asked.count("s3:GetObject 206"), asked.count("s3:GetObject 200"))
+
+
 def test_cores_may_be_made_at_the_same_time(tmp_path: Path, running: Platform, name: Name) -> None:
     """They share a CA and a policy, and each gets a certificate of its own."""
     with ThreadPoolExecutor(4) as threads:
