@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -141,3 +143,17 @@ def test_java_patterns(pattern: str, good: str, bad: str) -> None:
     """Classes mean what they mean in Java: POSIX ones are ASCII, categories Unicode, and the whole text must match."""
     assert compiled(pattern).fullmatch(good)
     assert not compiled(pattern).fullmatch(bad)
+
+
+@pytest.mark.parametrize("name", ["C", "L", "N", "Z"])
+def test_a_unicode_category_is_that_of_every_code_point(name: str) -> None:
+    """Also where nobody looks them up one by one."""
+    pattern = compiled(rf"[\p{{{name}}}]+")
+    edges = (0x3FFFF, 0x40000, 0xDFFFF, 0xE0000, 0xE0001, 0xE0FFF, 0xE1000, sys.maxunicode)
+    points = [*range(0x3000), *range(0x3000, sys.maxunicode, 97), *edges]
+    wrong = [
+        hex(point)
+        for point in points
+        if bool(pattern.fullmatch(chr(point))) != unicodedata.category(chr(point)).startswith(name)
+    ]
+    assert [] == wrong
