@@ -131,6 +131,8 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
             return Exit.OK
         if ask:
             _confirm(answer, output)
+        elif output.form != "quiet":
+            output.warn(answer)
         follow = answer.follow
         answer = _carry_out(answer, context, output)
         if follow and answer.exit is Exit.OK and not answer.failures:

@@ -182,6 +182,10 @@ class Output:
             self._say(f"at {whose} quotas this takes at least {lasting(seconds)}; {binding} binds")
         for change in plan.changes:
             self._say(sanitize(f"  {change}"))
+        self.warn(plan)
+
+    def warn(self, plan: Plan) -> None:
+        """Say what the operator should know of it."""
         for warning in plan.warnings:
             self._say(f"{self._paint('warning:', 33)} {sanitize(warning)}")
 

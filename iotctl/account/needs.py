@@ -244,7 +244,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:ListJobExecutionsForThing",
     ),
     "ota retry": (*_ROLLOUT, "iot:CreateJob", "iot:GetJobDocument", "iot:ListJobExecutionsForJob"),
-    "ota cancel": (*_ROLLOUT, "iot:CancelJob"),
+    "ota cancel": (*_ROLLOUT, "iot:CancelJob", "iot:TagResource"),
     "infer feedback": (*_SCOPE, "s3:GetObject", "s3:ListObjectsV2"),
     "infer push": (
         *_SCOPE,

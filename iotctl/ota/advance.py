@@ -104,8 +104,9 @@ def _waits(context: Context, found: Subject, labels: Labels, *, approve: bool) -
 
 
 def _verdict(found: Subject) -> standing.Verdict:
-    """The verdict on what there is of it, whatever is still to come."""
-    return standing.verdict(found.phases, replace(found.terms(), more=False), clock.epoch())
+    """The verdict on what there is of it, whatever is still to come; a canary that was canceled is no good one."""
+    more = found.more and found.main.job.status == "CANCELED"
+    return standing.verdict(found.phases, replace(found.terms(), more=more), clock.epoch())
 
 
 def _record(aws: Aws, labels: Labels) -> Record:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import clock, manifest, text
 from iotctl.errors import Integrity, Usage
 from iotctl.manifest import Signed
+from iotctl.ota.rollout import stop
 from iotctl.plan import Expect, Plan, Ref, Step
 from iotctl.text import count
 
@@ -88,28 +89,36 @@ def retrying(found: Subject, thing_names: Sequence[str], document: str, target: 
     )
 
 
-def canceling(found: Subject, target: Target, comment: str, *, force: bool) -> Plan:
+def canceling(found: Subject, target: Target, comment: str, now: datetime, *, force: bool) -> Plan:
     """The plan of a cancel: every job of it that is open, and with force those canceled where things are still at it.
+
+    Where the fleet is still to follow, the canary is marked first, so that no `ota step` goes on from it.
 
     Args:
         found: what is to stop.
         target: where.
         comment: why, in words; may be empty.
+        now: the time.
         force: whether things that are at it lose it too.
 
     """
     jobs = cancelable(found, force=force)
     params = {"jobId": Ref("row.jobId"), "force": force, "reasonCode": "IOTCTL_CANCEL", "comment": comment or None}
-    rows = [{"thingName": job.job_id, "jobId": job.job_id, "line": number} for number, job in enumerate(jobs, 1)]
+    arn = found.described[found.main.job.job_id].get("jobArn")
+    mark = Step("iot:TagResource", {"resourceArn": arn, "tags": stop(clock.iso(now))})
+    marked = (mark,) if found.may_go_on else ()
+    names = [job.job_id for job in jobs] or [found.main.job.job_id]
+    stopping = f"cancel {' and '.join(job.job_id for job in jobs)}" if jobs else f"stop {found.name} before its fleet"
     return Plan(
         command="ota cancel",
-        run_id=_digest([found.name, str(force), *(job.job_id for job in jobs), *(job.status for job in jobs)]),
+        run_id=_digest([found.name, str(force), *names, *(job.status for job in jobs)]),
         target=target,
-        summary=f"cancel {' and '.join(job.job_id for job in jobs)}",
-        each=(Step("iot:CancelJob", params),),
-        rows=tuple(rows),
+        summary=stopping,
+        shared=marked if jobs else (),
+        each=(Step("iot:CancelJob", params),) if jobs else marked,
+        rows=tuple({"thingName": name, "jobId": name, "line": number} for number, name in enumerate(names, 1)),
         noun="job",
-        bulk=len(rows) > 1,
+        bulk=len(names) > 1,
         warnings=tuple(_consequences(found, jobs, force=force)),
     )
 
@@ -169,6 +178,8 @@ def _doubts(described: Mapping[str, Any], document: str, now: datetime) -> Itera
 
 def _consequences(found: Subject, jobs: Sequence[Job], *, force: bool) -> Iterator[str]:
     """What a cancel stops, and what it does not."""
+    if found.may_go_on:
+        yield "the fleet does not follow the canary any more"
     queued = sum(job.coming for job in jobs)
     running = sum(job.counts.in_progress for job in jobs)
     succeeded = sum(phase.job.counts.succeeded for phase in found.counting)

@@ -278,12 +278,13 @@ def cancel(
     comment: Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why, kept with the job.")] = "",
 ) -> Plan | Result:
     """Stop a rollout or a job: things that have not begun do not get it; those at it go on, unless --force."""
+    from iotctl import clock
     from iotctl.ota import again, subject
 
     found = subject.find(ctx.obj.aws, rollout)
-    if not again.cancelable(found, force=force):
+    if not again.cancelable(found, force=force) and not found.may_go_on:
         return Result({"jobs": 0}, notes=(f"nothing of {found} is open",))
-    return again.canceling(found, ctx.obj.target, comment, force=force)
+    return again.canceling(found, ctx.obj.target, comment, clock.now(), force=force)
 
 
 def _junit(report: str | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, engine, expression, scope, trust
 from iotctl.errors import BadInput, Conflict, Denied, Error, NotFound, Unsupported
-from iotctl.ota import document
+from iotctl.ota import document, subject
 from iotctl.ota.draft import Facts
 from iotctl.ota.rollout import job_id
 from iotctl.ota.subject import PAGE
@@ -124,9 +124,11 @@ def refuse_ended(aws: Aws, record: Record) -> None:
         job = aws.call("iot:DescribeJob", jobId=name)["job"]
     except NotFound:
         return
-    if job["status"] in {"CANCELED", "DELETION_IN_PROGRESS"}:
+    labels = subject.labels_of(aws, job)
+    stopped = "" if labels is None or not labels.stopped else f"stopped at {labels.stopped}"
+    if stopped or job["status"] in {"CANCELED", "DELETION_IN_PROGRESS"}:
         raise Conflict(
-            f"the rollout {record.rollout_id} has been stopped: its job {name} is {job['status']}",
+            f"the rollout {record.rollout_id} has been stopped: its job {name} is {stopped or job['status']}",
             code="RolloutEnded",
             cause=str(job.get("comment") or ""),
             hint="to do the same once more, as another rollout: --again 1 (or 2, …)",

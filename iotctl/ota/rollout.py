@@ -253,6 +253,7 @@ class Labels:
         digest: the SHA-256 of the record, hex.
         gate_elsewhere: whether the gate is in the record only.
         approved: when someone said yes, as ISO 8601; empty: nobody has.
+        stopped: when someone stopped it before its fleet, as ISO 8601; empty: nobody has.
 
     """
 
@@ -266,6 +267,7 @@ class Labels:
     digest: str
     gate_elsewhere: bool = False
     approved: str = ""
+    stopped: str = ""
 
     def tags(self) -> list[dict[str, str]]:
         """The tags, as CreateJob takes them.
@@ -323,6 +325,7 @@ class Labels:
                 digest=found["record-sha256"],
                 gate_elsewhere=gate == _ELSEWHERE,
                 approved=found.get("approved", ""),
+                stopped=found.get("stopped", ""),
             )
         except (KeyError, ValueError, InvalidOperation) as error:
             said = text.sanitize(str(error))
@@ -332,6 +335,11 @@ class Labels:
 def approval(moment: str) -> list[dict[str, str]]:
     """The tag that says yes, put on the canary's job."""
     return [{"Key": f"{TAG}approved", "Value": moment}]
+
+
+def stop(moment: str) -> list[dict[str, str]]:
+    """The tag that says that no fleet follows, put on the canary's job."""
+    return [{"Key": f"{TAG}stopped", "Value": moment}]
 
 
 def _check_version(version: object) -> None:

@@ -98,12 +98,14 @@ class Terms:
         share: percent of its things that must have succeeded.
         deadline: when it is judged, come what may, in seconds since 1970; None: never.
         more: whether another phase is still to come after those that are there.
+        stopped: when someone said that it does not come, as ISO 8601; empty: nobody has.
 
     """
 
     share: Decimal = ALL
     deadline: float | None = None
     more: bool = False
+    stopped: str = ""
 
 
 class State(StrEnum):
@@ -151,6 +153,8 @@ def verdict(phases: Sequence[Phase], terms: Terms, now: float, *, last: bool = F
     """
     found, open_jobs = standing(phases), [job for job in _counting(phases) if not job.is_over]
     reached, told = found.reaches(terms.share), _told(found, terms.share)
+    if terms.stopped:
+        return Verdict(State.FAILED, f"it was stopped before the fleet, at {terms.stopped}: {told}")
     if _main(phases).is_aborted:
         return Verdict(State.FAILED, f"its abort criteria stopped {_main(phases).job_id}: {told}")
     if not open_jobs:

@@ -98,7 +98,13 @@ class Subject:
         seconds = deadline if deadline is not None else goal.deadline if goal else 0.0
         start = max(self.main.job.created, self.main.job.starts)
         passing = share if share is not None else goal.passing if goal else ALL
-        return Terms(passing, start + seconds if seconds else None, more=self.more)
+        stopped = self.labels.stopped if self.labels and self.more else ""
+        return Terms(passing, start + seconds if seconds else None, more=self.more, stopped=stopped)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the fleet may still follow the canary."""
+        return self.more and not (self.labels and self.labels.stopped) and self.main.job.status != "CANCELED"
 
 
 def find(aws: Aws, typed: str) -> Subject:

@@ -151,7 +151,7 @@ def test_a_retry_that_every_device_must_refuse_is_told_of() -> None:
 )
 def test_a_cancel_says_what_it_stops_and_what_not(counts: Counts, force: bool, expected: list[str]) -> None:
     """Before anybody says yes."""
-    plan = again.canceling(alone(counts), TARGET, "", force=force)
+    plan = again.canceling(alone(counts), TARGET, "", NOW, force=force)
 
     assert len(expected) == len(plan.warnings)
     assert all(warning.startswith(start) for warning, start in zip(plan.warnings, expected, strict=True))
@@ -165,6 +165,25 @@ def test_what_a_cancel_is_for() -> None:
     assert ["j"] == [job.job_id for job in again.cancelable(canceled, force=True)]
     assert [] == again.cancelable(alone(Counts(in_progress=1), "CANCELED", forced=True), force=True)
     assert [] == again.cancelable(alone(status="COMPLETED"), force=True)
+
+
+def test_a_canary_whose_fleet_is_to_come_is_marked_first() -> None:
+    """Also where it is over: then there is nothing to cancel, and still no fleet may follow; once is enough."""
+
+    def plan(status: str, stopped: str = "") -> Plan:
+        labels = Labels("r", "canary", "fw", "1", 5, Goal(), "s3://b/k", "0" * 64, stopped=stopped)
+        job = Job("r-canary", status, Counts(succeeded=5))
+        found = Subject("r", (Phase("canary", job),), {"r-canary": {"jobArn": "arn"}}, labels)
+        assert found.may_go_on is not bool(stopped)
+        return again.canceling(found, TARGET, "", NOW, force=False)
+
+    ended, running = plan("COMPLETED"), plan("IN_PROGRESS")
+    assert (["iot:TagResource"], ["iot:TagResource", "iot:CancelJob"]) == (
+        list(ended.operations()),
+        list(running.operations()),
+    )
+    assert "the fleet does not follow the canary any more" in ended.warnings
+    assert ["iot:CancelJob"] == list(plan("IN_PROGRESS", "2026-01-01T00:00:00Z").operations())
 
 
 def test_a_thing_that_is_tried_again_is_in_one_group() -> None:

@@ -189,6 +189,16 @@ def test_a_canary_that_is_done_is_not_a_rollout_that_is_done() -> None:
     assert (State.PASSED, 500) == (verdict([failed, fleet], Terms(), NOW).state, standing([failed, fleet]).things)
 
 
+def test_a_rollout_that_was_stopped_before_its_fleet_has_failed() -> None:
+    """However well its canary went; so has one whose canary was canceled by hand."""
+    canary = Phase("canary", Job("r-canary", "COMPLETED", Counts(succeeded=20)))
+    stopped = verdict([canary], Terms(more=True, stopped="2026-01-01T00:00:00Z"), NOW)
+    canceled = Phase("canary", replace(canary.job, status="CANCELED"))
+
+    assert (State.FAILED, True) == (stopped.state, "stopped before the fleet" in stopped.reason)
+    assert State.FAILED == verdict([canceled], Terms(more=True), NOW).state
+
+
 def test_a_retry_takes_its_things_from_the_failed() -> None:
     """A thing counts once, where its last job has it."""
     fleet = Phase("fleet", Job("r-fleet", "COMPLETED", Counts(succeeded=90, failed=6, timed_out=4)))

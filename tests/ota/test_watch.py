@@ -193,6 +193,24 @@ def test_a_rollout_is_followed_from_its_canary_into_the_fleet(
     assert [CANARY, FLEET] == list(dict.fromkeys(row["phase"] for row in rows))
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "at it"])
+def test_a_rollout_that_is_canceled_in_its_canary_stays_there(
+    watched: Watched, iotctl: Callable[..., Ran], ended: bool
+) -> None:
+    """Though enough of the canary have it, no step goes on, on any machine; and it is told as failed."""
+    names = watched.things(6)
+    rollout, make = rolled_out(watched, names, 2, passing=Decimal(50))
+    watched.report(make(CANARY), names[: 2 if ended else 1])
+    canceled = iotctl("ota", "cancel", rollout, "--yes")
+    assert (0, True) == (canceled.code, "the fleet does not follow" in canceled.stderr)
+
+    step, watch = iotctl("ota", "step", rollout, "--yes"), iotctl("ota", "watch", rollout)
+    assert (10, 10) == (step.code, watch.code)
+    assert "stopped before the fleet" in watch.stderr
+    assert "is open" in iotctl("ota", "cancel", rollout, "--yes").stderr
+    assert 1 == sum(job["jobId"].startswith(rollout) for job in watched.iot.list_jobs()["jobs"])
+
+
 def test_a_canary_that_fails_is_a_rollout_that_fails(watched: Watched, iotctl: Callable[..., Ran]) -> None:
     """Nothing is waited for that will not come."""
     names = watched.things(4)
