@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from iotctl import clock, pki
-from iotctl.local.services.defender import fleet
+from iotctl.local.services.defender import fleet, history
 from iotctl.pki.distribution import revocation_list_urls
 
 if TYPE_CHECKING:
@@ -107,9 +107,30 @@ def test_certificates_are_read_in_batches(world: World, monkeypatch: pytest.Monk
     for _ in range(5):
         world.certificate()
     monkeypatch.setattr(fleet, "_BATCH", 2)
-    with world.store.transaction():
-        assert [True, True, False, False] == [fleet.collect(world.store) for _ in range(4)]
-        assert 5 == len(list(fleet.fleet(world.store, ["certificates"], 0).certificates))
+    store, place, batches = world.store, "", 0
+    with store.transaction():
+        while place != fleet.LAST:
+            place, batches = fleet.collect(store, place), batches + 1
+        assert 3 == batches
+        assert fleet.LAST == fleet.collect(store, "")
+        assert 5 == len(list(fleet.fleet(store, ["certificates"], 0).certificates))
+
+
+def test_certificates_are_judged_in_slices(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is counted once, whatever the slices; what is shared or revoked is looked at whole."""
+    monkeypatch.setattr(fleet, "_SLICE", 2)
+    for days in (10, 3000, 20, 3000, 5):
+        world.certificate(days=days)
+    expiring, shared = "DEVICE_CERTIFICATE_EXPIRING_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK"
+    world.enable(expiring, shared)
+    history.shared(world.store, "1" * 64, ["a", "b"])
+    task = world.audit(expiring, shared)
+    counts = {
+        name: (one["totalResourcesCount"], one["nonCompliantResourcesCount"])
+        for name, one in task["auditDetails"].items()
+    }
+    assert {expiring: (5, 3), shared: (1, 1)} == counts
+    assert 4 == len(world.findings(task["taskId"]))
 
 
 def test_where_a_certificate_names_its_list() -> None:

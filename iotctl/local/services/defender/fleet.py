@@ -18,6 +18,7 @@ from iotctl.pki.distribution import revocation_list_urls
 from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet, Policy, RevocationList, Role, RoleAlias
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
 
     from iotctl.local.store import Store
@@ -33,10 +34,17 @@ CREATE TABLE IF NOT EXISTS audit_certificate (
 CRLS: Final = "crl"
 """The directory, in the state directory, of the revocation lists that an audit goes by (PEM or DER)."""
 
+LAST: Final = "g"
+"""Later than every certificate id."""
+
+_SLICE: Final = 1000  # certificates, as many as take the loop some ten milliseconds
 _BATCH: Final = 500  # certificates, as many as take the loop some fifty milliseconds
 _CERTIFICATES: Final = """
 SELECT c.id, c.status, c.created, c.not_after, f.key, f.modulus, f.issuer, f.serial
-FROM certificate c JOIN audit_certificate f ON f.id = c.id WHERE c.id > ? ORDER BY c.id LIMIT 500
+FROM certificate c JOIN audit_certificate f ON f.id = c.id WHERE c.id > ? AND c.id <= ? ORDER BY c.id LIMIT 500
+"""
+_UNREAD: Final = """
+SELECT c.id, c.pem FROM {table} c WHERE NOT EXISTS (SELECT 1 FROM audit_certificate f WHERE f.id = c.id)
 """
 _UNLISTED: Final = """
 SELECT f.issuer FROM {table} c JOIN audit_certificate f ON f.id = c.id
@@ -45,31 +53,35 @@ WHERE f.has_list AND c.status = 'ACTIVE' GROUP BY f.issuer
 _NO_IAM: Final = "there is no IAM on this platform: the policies of roles cannot be read"
 
 
-def collect(store: Store) -> bool:
-    """Read a batch of certificates that were not read before; whether there may be more of them."""
-    left = _BATCH
-    for table in ("certificate", "ca_certificate"):
-        rows = store.rows(
-            f"SELECT id, pem FROM {table} c WHERE NOT EXISTS (SELECT 1 FROM audit_certificate f WHERE f.id = c.id)"  # noqa: S608  one of two constants
-            " LIMIT ?",
-            left,
-        )
-        for row in rows:
-            says = pki.read(row["pem"])
-            facts = (says.key, f"{says.modulus:x}", says.subject, says.issuer, says.serial)
-            has_list = bool(revocation_list_urls(row["pem"]))
-            store.execute("INSERT INTO audit_certificate VALUES (?, ?, ?, ?, ?, ?, ?)", row["id"], *facts, has_list)
-        left -= len(rows)
-    return left <= 0
+def collect(store: Store, after: str) -> str:
+    """Read certificates that were not read before, of some hundred that follow one; the last id that was looked at.
+
+    LAST where nothing is left behind it; then the CA certificates, which are few, are read too.
+    """
+    rows = store.rows(f"{_UNREAD.format(table='certificate')} AND c.id > ? ORDER BY c.id LIMIT ?", after, _BATCH)
+    _read(store, rows)
+    if len(rows) == _BATCH:
+        return str(rows[-1]["id"])
+    _read(store, store.rows(_UNREAD.format(table="ca_certificate")))
+    return LAST
 
 
-def fleet(store: Store, needs: Iterable[str], since: float) -> Fleet:
+def slice_end(store: Store, after: str) -> str:
+    """The id of the last certificate of the slice that begins after one; LAST where nothing is left behind it."""
+    sql = "SELECT id FROM certificate WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"
+    row = store.row(sql, after, _SLICE - 1)
+    return row["id"] if row else LAST
+
+
+def fleet(store: Store, needs: Iterable[str], since: float, *, after: str = "", until: str = LAST) -> Fleet:
     """The fleet as it is now, of what a check needs.
 
     Args:
         store: where it is.
         needs: attributes of the fleet.
         since: how devices connected is looked at from then on.
+        after: of the device certificates only those with a later id.
+        until: and none with a later id than this.
 
     """
     wanted = set(needs)
@@ -85,7 +97,7 @@ def fleet(store: Store, needs: Iterable[str], since: float) -> Fleet:
     return Fleet(
         now=datetime.fromtimestamp(store.now(), UTC),
         account_id=store.account_id,
-        certificates=_certificates(store, listed) if "certificates" in wanted else (),
+        certificates=_certificates(store, listed, after, until) if "certificates" in wanted else (),
         ca_certificates=list(_authorities(store)) if "ca_certificates" in wanted else (),
         policies=_policies(store) if "policies" in wanted else (),
         role_aliases=[RoleAlias(role_aliases.arn(store, row["name"]), Role(row["role"])) for row in aliases],
@@ -97,6 +109,14 @@ def fleet(store: Store, needs: Iterable[str], since: float) -> Fleet:
     )
 
 
+def _read(store: Store, rows: Iterable[sqlite3.Row]) -> None:
+    for row in rows:
+        says = pki.read(row["pem"])
+        facts = (says.key, f"{says.modulus:x}", says.subject, says.issuer, says.serial)
+        has_list = bool(revocation_list_urls(row["pem"]))
+        store.execute("INSERT INTO audit_certificate VALUES (?, ?, ?, ?, ?, ?, ?)", row["id"], *facts, has_list)
+
+
 def things_of(store: Store, certificate_id: str) -> tuple[str, ...]:
     """The things that a certificate is attached to."""
     rows = store.rows(
@@ -106,10 +126,15 @@ def things_of(store: Store, certificate_id: str) -> tuple[str, ...]:
     return tuple(row["thing_name"] for row in rows)
 
 
-def _certificates(store: Store, crls: tuple[RevocationList, ...] | None) -> Iterator[Certificate]:
-    """Every device certificate; where revocation lists are looked at, those whose issuer has one."""
-    last, issuers = "", {crl.issuer for crl in crls or ()}
-    while rows := store.rows(_CERTIFICATES, last):
+def _certificates(
+    store: Store, crls: tuple[RevocationList, ...] | None, after: str, until: str
+) -> Iterator[Certificate]:
+    """Device certificates; where revocation lists are looked at, those whose issuer has one.
+
+    Their things are not looked up: findings name certificates.
+    """
+    last, issuers = after, {crl.issuer for crl in crls or ()}
+    while rows := store.rows(_CERTIFICATES, last, until):
         last = rows[-1]["id"]
         for row in rows:
             if crls is None or row["issuer"] in issuers:
@@ -122,7 +147,6 @@ def _certificates(store: Store, crls: tuple[RevocationList, ...] | None) -> Iter
                     int(row["modulus"], 16),
                     row["issuer"],
                     row["serial"],
-                    things_of(store, row["id"]),
                 )
 
 

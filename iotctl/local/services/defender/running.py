@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 _OPEN: Final = "('IN_PROGRESS', 'WAITING_FOR_DATA_COLLECTION')"
 _NEXT_TASK: Final = "SELECT * FROM audit_task WHERE status = 'IN_PROGRESS' ORDER BY started LIMIT 1"
 _NEXT_CHECK: Final = f"SELECT * FROM audit_task_check WHERE task_id = ? AND status IN {_OPEN} ORDER BY status, name"  # noqa: S608  constants
-_READ_OUT: Final = frozenset({"certificates", "ca_certificates"})
-"""What is read out of certificates, and has to be collected first."""
+_SLICED: Final = ("certificates", "DEVICE_CERTIFICATE")
+"""What checks look at and find of it that go by slices: there are many, each a resource of its own."""
 
 
 def next_due(store: Store) -> float | None:
@@ -45,13 +45,29 @@ def go_on(store: Store) -> None:
         _end(store, task)
     elif not configuration.configured(store).enabled(row["name"]):
         _ended(store, task, row["name"], "FAILED", error="AUDIT_CHECK_DISABLED", message="The check is disabled")
-    elif _READ_OUT.isdisjoint(configuration.CHECKS[row["name"]].needs) or not fleet.collect(store):
-        _judge(store, task, row["name"])
+    elif row["status"] == tasks.WAITING:
+        _collect(store, task, row)
+    else:
+        _judge(store, task, row)
 
 
-def _judge(store: Store, task: sqlite3.Row, name: str) -> None:
-    check = configuration.CHECKS[name]
-    seen = fleet.fleet(store, check.needs, task["since"])
+def _collect(store: Store, task: sqlite3.Row, row: sqlite3.Row) -> None:
+    """Read the next certificates; once all are read the check can be made."""
+    place = fleet.collect(store, row["place"])
+    store.execute(
+        "UPDATE audit_task_check SET status = ?, place = ? WHERE task_id = ? AND name = ?",
+        "IN_PROGRESS" if place == fleet.LAST else tasks.WAITING,
+        "" if place == fleet.LAST else place,
+        task["id"],
+        row["name"],
+    )
+
+
+def _judge(store: Store, task: sqlite3.Row, row: sqlite3.Row) -> None:
+    """Judge the next slice of device certificates, or all of what else a check looks at."""
+    check, name = configuration.CHECKS[row["name"]], row["name"]
+    until = fleet.slice_end(store, row["place"]) if (check.of, check.resource_type) == _SLICED else fleet.LAST
+    seen = fleet.fleet(store, check.needs, task["since"], after=row["place"], until=until)
     findings, (verdict,) = judge(seen, configuration.configured(store).rules(), [check])
     if verdict.reason:
         # The only code of AWS's two for what could not be read.
@@ -64,8 +80,16 @@ def _judge(store: Store, task: sqlite3.Row, name: str) -> None:
     for (resource, _), flaws in merged.items():
         _keep(store, task, resource, flaws, suppressed=resource in hidden)
     found = {resource for resource, _ in merged}
-    status = "COMPLETED_NON_COMPLIANT" if found - hidden else "COMPLETED_COMPLIANT"
-    _ended(store, task, name, status, counts=(verdict.checked, len(found), len(found & hidden)))
+    before = [row[column] or 0 for column in ("total", "found", "suppressed")]
+    total, bad, quiet = (
+        one + more for one, more in zip(before, (verdict.checked, len(found), len(found & hidden)), strict=True)
+    )
+    status = "COMPLETED_NON_COMPLIANT" if bad > quiet else "COMPLETED_COMPLIANT"
+    if until != fleet.LAST:
+        status = row["status"]
+        sql = "UPDATE audit_task_check SET place = ? WHERE task_id = ? AND name = ?"
+        store.execute(sql, until, task["id"], name)
+    _ended(store, task, name, status, counts=(total, bad, quiet))
 
 
 def _keep(store: Store, task: sqlite3.Row, resource: str, found: list[Finding], *, suppressed: bool) -> None:

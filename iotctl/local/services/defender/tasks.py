@@ -27,11 +27,12 @@ CREATE INDEX IF NOT EXISTS audit_task_by_start ON audit_task (started, id);
 CREATE INDEX IF NOT EXISTS audit_task_in_progress ON audit_task (started) WHERE status = 'IN_PROGRESS';
 CREATE TABLE IF NOT EXISTS audit_task_check (
     task_id TEXT NOT NULL REFERENCES audit_task (id) ON DELETE CASCADE, name TEXT NOT NULL, status TEXT NOT NULL,
-    total INTEGER, found INTEGER, suppressed INTEGER, error TEXT, message TEXT,
+    total INTEGER, found INTEGER, suppressed INTEGER, error TEXT, message TEXT, place TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (task_id, name)
 ) WITHOUT ROWID
 """
-# `since`: how devices connected counts from then on.
+# `since`: how devices connected counts from then on; `place`: the last certificate that was judged, of those that are
+# gone through a slice at a time.
 
 RETAINED: Final = 90 * 86400.0
 """Seconds for which audits and findings are kept (the API reference's 90 days; older pages say 180)."""
@@ -40,10 +41,13 @@ ON_DEMAND: Final = "ON_DEMAND_AUDIT_TASK"
 SCHEDULED: Final = "SCHEDULED_AUDIT_TASK"
 _LOOK_BACK: Final = 31 * 86400.0  # of an audit on demand: audit-chk-conflicting-client-ids
 _MOST_ON_DEMAND: Final = 10
-_WAITING: Final = "WAITING_FOR_DATA_COLLECTION"
+WAITING: Final = "WAITING_FOR_DATA_COLLECTION"
+"""The status of a check whose certificates are read out before it is made."""
+
+_READ_OUT: Final = frozenset({"certificates", "ca_certificates"})
 _STATISTICS: Final = {
     "inProgressChecks": "IN_PROGRESS",
-    "waitingForDataCollectionChecks": _WAITING,
+    "waitingForDataCollectionChecks": WAITING,
     "compliantChecks": "COMPLETED_COMPLIANT",
     "nonCompliantChecks": "COMPLETED_NON_COMPLIANT",
     "failedChecks": "FAILED",
@@ -76,7 +80,7 @@ def start(store: Store, checks: Iterable[str], *, scheduled_name: str | None = N
             "INSERT INTO audit_task_check (task_id, name, status) VALUES (?, ?, ?)",
             task_id,
             name,
-            _WAITING if "pems" in configuration.CHECKS[name].needs else "IN_PROGRESS",
+            "IN_PROGRESS" if _READ_OUT.isdisjoint(configuration.CHECKS[name].needs) else WAITING,
         )
     store.publish(f"$local/due/{task_id}", {})
     return task_id
@@ -162,7 +166,7 @@ def cancel_audit_task(store: Store, taskId: str) -> None:
     store.execute(
         "UPDATE audit_task_check SET status = 'CANCELED' WHERE task_id = ? AND status IN ('IN_PROGRESS', ?)",
         taskId,
-        _WAITING,
+        WAITING,
     )
 
 
@@ -171,9 +175,9 @@ def _details(row: sqlite3.Row) -> dict[str, Any]:
     return {
         "checkRunStatus": row["status"],
         "checkCompliant": row["status"] == "COMPLETED_COMPLIANT" if done else None,
-        "totalResourcesCount": row["total"],
-        "nonCompliantResourcesCount": row["found"],
-        "suppressedNonCompliantResourcesCount": row["suppressed"],
+        "totalResourcesCount": row["total"] if done else None,
+        "nonCompliantResourcesCount": row["found"] if done else None,
+        "suppressedNonCompliantResourcesCount": row["suppressed"] if done else None,
         "errorCode": row["error"],
         "message": row["message"],
     }
