@@ -12,7 +12,7 @@ _iotctl() {
     "onboard") known="apply check plan status undo --help" ;;
     "onboard check") known="--delimiter --map --policy --help" ;;
     "onboard plan") known="--bundles --delimiter --key-type --map --policy --quota --valid-days --help" ;;
-    "onboard apply") known="--bundles --delimiter --dry-run --key-type --map --policy --quota --valid-days --help" ;;
+    "onboard apply") known="--bucket --bundles --ca --delimiter --dry-run --engine --key-type --map --policy --quota --role --valid-days --help" ;;
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;

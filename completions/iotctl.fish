@@ -30,13 +30,17 @@ complete -c iotctl -n "__iotctl_at 'onboard plan'" -l policy
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bucket
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l engine
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l map
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l policy
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l quota
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l role
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l bundles

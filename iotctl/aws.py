@@ -70,6 +70,7 @@ _CONFLICT = (
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
 # IAM counts the report as a read.
 _READS = ("Describe", "Get", "Head", "List", "Search", "GenerateServiceLastAccessedDetails")
+_OK = 200
 _STREAMED = ("payload", "Body")
 _TOKENS = {
     "nextToken": "nextToken",
@@ -130,6 +131,23 @@ class Aws:
             if not more:
                 return
             params |= more
+
+    def download(self, url: str) -> bytes:
+        """What is at a presigned URL of AWS's; the URL itself is a secret, and never told.
+
+        Raises:
+            Temporary: it cannot be had now. Refused: it is no longer valid.
+
+        """
+        request = _module("botocore.awsrequest").AWSRequest("GET", url).prepare()
+        verify = os.environ.get("AWS_CA_BUNDLE") or True
+        try:
+            answer = _module("botocore.httpsession").URLLib3Session(verify=verify).send(request)
+        except _exceptions().HTTPClientError as error:
+            raise Temporary("a report of AWS cannot be downloaded", code=type(error).__name__) from None
+        if answer.status_code != _OK:
+            raise Refused("a report of AWS cannot be downloaded", code=f"HTTP{answer.status_code}")
+        return bytes(answer.content)
 
     def skew(self) -> float | None:
         """Seconds that this machine's clock is ahead of AWS's, good to one second; None: the answer has no date."""

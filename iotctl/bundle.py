@@ -33,6 +33,7 @@ ROOT_CA: Final = "AmazonRootCA1.pem"
 CONFIG: Final = "config.json"
 
 PUBLISH: Final = "file:PublishBundle"
+AUTHORITY: Final = "file:FleetAuthority"
 
 CA_KEY: Final = "fleet-ca.pem.key"
 CA_CERTIFICATE: Final = "fleet-ca.pem.crt"
@@ -93,7 +94,8 @@ def load(directory: Path) -> Bundle:
         certificate_pem = (directory / CERTIFICATE).read_bytes()
         if config["keyFile"] and not pki.key_matches((directory / KEY).read_bytes(), certificate_pem):
             raise Integrity(f"the key in {directory} is not the key of its certificate", on=config["thingName"])
-        certificate_id = pki.read(certificate_pem).certificate_id
+        certificate = pki.read(certificate_pem)
+        certificate_id = certificate.certificate_id
         if certificate_id != config["certificateId"]:
             raise Integrity(f"the certificate in {directory} is not the one its config names", on=config["thingName"])
     except (OSError, ValueError, KeyError, TypeError, Error) as error:
@@ -103,7 +105,7 @@ def load(directory: Path) -> Bundle:
             f"the bundle {directory} is damaged: {error}",
             hint=f"move it away; if its certificate was registered, deactivate it first: {directory}",
         ) from error
-    return Bundle(directory, config, certificate_id, certificate_pem.decode())
+    return Bundle(directory, config, certificate_id, certificate.pem)
 
 
 def load_ca(bundles: Path) -> pki.Authority:
@@ -128,6 +130,28 @@ def load_ca(bundles: Path) -> pki.Authority:
             raise Integrity(f"the fleet CA in {place} is incomplete", hint="restore it from a backup") from error
 
 
+def authority(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+    """The effect `file:FleetAuthority`: the fleet CA of a `directory`, made where there is none.
+
+    Returns:
+        Per mapping, in order: certificateId, certificatePem.
+
+    Raises:
+        Integrity: it is damaged. Local: it cannot be written.
+
+    """
+    found = [_afresh(Path(params["directory"])).certificate_pem for params in batch]
+    return [{"certificateId": pki.read(pem).certificate_id, "certificatePem": pem} for pem in found]
+
+
+def _afresh(bundles: Path) -> pki.Authority:
+    """The fleet CA, after what a crash left half made is gone."""
+    with files.explained(bundles):
+        shutil.rmtree(bundles / ".staging", ignore_errors=True)
+        _staging(bundles)
+    return load_ca(bundles)
+
+
 class Publisher:
     """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them."""
 
@@ -140,7 +164,8 @@ class Publisher:
         Args:
             batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
                 `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account),
-                `thingType` and `thingGroups` (optional), `runId` (of the run that makes it).
+                `thingType` and `thingGroups` (optional), `runId` (of the run that makes it), `chain` (the CA's
+                certificate follows the device's in its file: who registers just in time has to show both).
 
         Returns:
             Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
@@ -179,10 +204,8 @@ class Publisher:
     def _authority(self, directory: Path) -> pki.Authority:
         authority = self._prepared.get(directory)
         if authority is None:
-            shutil.rmtree(directory / ".staging", ignore_errors=True)
-            _staging(directory)
+            authority = self._prepared[directory] = _afresh(directory)
             (directory / "devices").mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
-            authority = self._prepared[directory] = load_ca(directory)
         return authority
 
 
@@ -232,7 +255,8 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki
     staging.mkdir(files.PRIVATE_DIRECTORY)
     if issued.private_key_pem:
         files.write_new(staging / KEY, issued.private_key_pem)
-    files.write_new(staging / CERTIFICATE, issued.certificate_pem.encode(), 0o644)
+    shown = issued.certificate_pem + (authority.certificate_pem if params.get("chain") else "")
+    files.write_new(staging / CERTIFICATE, shown.encode(), 0o644)
     files.write_new(staging / ROOT_CA, params["rootCa"].encode(), 0o644)
     files.write_new(staging / CONFIG, (json.dumps(config, indent=2) + "\n").encode(), 0o640)
     return Bundle(place, config, issued.certificate_id, issued.certificate_pem)

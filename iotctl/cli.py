@@ -252,6 +252,7 @@ def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
     from iotctl import bundle, made, upload
 
     return {
+        bundle.AUTHORITY: bundle.authority,
         bundle.PUBLISH: bundle.Publisher(),
         made.RECORD: made.record,
         made.REVOKE: made.revoke,

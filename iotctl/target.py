@@ -97,6 +97,10 @@ class Target:
         """The ARN of a resource here: `arn("thing/pump-7")`."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
 
+    def role(self, name: str) -> str:
+        """The ARN of an IAM role of this account, by its name; an ARN stays what it is."""
+        return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account_id}:role/{name}"
+
     @property
     def bucket(self) -> str:
         """The bucket of this account's artifacts in this region, as `account template` makes it.

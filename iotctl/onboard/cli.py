@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +15,16 @@ from iotctl.errors import Conflict, Exit, NotFound, Usage
 from iotctl.options import Ctx
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Table
+from iotctl.target import REGISTRATION_ROLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from iotctl.context import Context
     from iotctl.onboard.fleet import Fleet
-    from iotctl.onboard.plan import Keys
+    from iotctl.onboard.plan import Keys, Missing, Place
+
+    Maker = Callable[[Fleet, Missing, Place, Keys], Plan]
 
 app = options.capability("onboard", "A CSV becomes registered things, each with its own key and certificate.")
 
@@ -122,9 +129,25 @@ def plan(
     )
 
 
+class Engine(StrEnum):
+    """Who registers the things: this tool, or AWS's own engines."""
+
+    IOTCTL = "iotctl"
+    AWS_BULK = "aws-bulk"
+    JITP = "jitp"
+
+
+class CertificateAuthority(StrEnum):
+    """Whether the account knows the CA that signs the certificates."""
+
+    NONE = "none"
+    REGISTERED = "registered"
+
+
 @options.change(
     app,
-    example="iotctl onboard apply fleet.csv\niotctl onboard apply fleet.csv --bundles out --yes -o json",
+    example="iotctl onboard apply fleet.csv\niotctl onboard apply fleet.csv --bundles out --yes -o json\n"
+    "iotctl onboard apply fleet.csv --ca registered --engine aws-bulk",
     exits=(Exit.CONFLICT, Exit.LOCAL),
 )
 def apply(
@@ -137,12 +160,35 @@ def apply(
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
     quotas: Quotas = None,
+    ca: Annotated[
+        CertificateAuthority, typer.Option("--ca", help="registered: the account knows the fleet CA too.")
+    ] = CertificateAuthority.NONE,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="aws-bulk: by tasks of AWS's. jitp: when each device first connects.")
+    ] = Engine.IOTCTL,
+    role: Annotated[
+        str,
+        typer.Option("--role", metavar="NAME", help="That AWS's engines register things with."),
+    ] = REGISTRATION_ROLE,
+    bucket: Annotated[
+        str, typer.Option("--bucket", metavar="NAME", help="For the input of aws-bulk [the account's].")
+    ] = "",
 ) -> Plan:
     """Register every thing of a fleet file. Running it again resumes; nothing is ever made twice."""
+    from iotctl.onboard import engines
     from iotctl.onboard import plan as planning
 
     rows = _read(file, policy, delimiter, renamed)
-    return _plan(ctx.obj, rows, _directory(file, bundles), policy, planning.Keys(key_type, days), quotas)
+    registered = ca is CertificateAuthority.REGISTERED
+    if engine is not Engine.IOTCTL and not registered:
+        raise Usage(f"--engine {engine} takes certificates of a registered CA only", hint="--ca registered")
+    makers: dict[Engine, Maker] = {
+        Engine.IOTCTL: planning.onboarding,
+        Engine.JITP: functools.partial(engines.just_in_time, role=role),
+        Engine.AWS_BULK: functools.partial(engines.in_bulk, role=role, bucket=bucket),
+    }
+    keys = planning.Keys(key_type, days, registered)
+    return _plan(ctx.obj, rows, _directory(file, bundles), policy, keys, quotas, makers[engine])
 
 
 @options.command(
@@ -151,14 +197,19 @@ def apply(
     exits=(Exit.PARTIAL, Exit.NOT_FOUND),
 )
 def status(
+    ctx: Ctx,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run id, for its things one by one.")] = None,
     bundles: Annotated[
         Path | None, typer.Option("--bundles", metavar="DIR", help="The bundles of the onboarding.")
     ] = None,
 ) -> Result:
-    """What the runs on a bundles directory did: counts, or thing by thing."""
+    """What the runs on a bundles directory did: counts, or thing by thing.
+
+    Of a run with --engine jitp it says which devices have connected and become things.
+    """
     from iotctl import bundle
     from iotctl.journal import FILE_NAME, Journal
+    from iotctl.onboard import engines, observe
 
     directory = bundles or bundle.only_directory(Path.cwd())
     if not (directory / FILE_NAME).is_file():
@@ -172,6 +223,8 @@ def status(
             known = ", ".join(each.run_id for each in runs)
             raise NotFound(f"there is no run {run!r} in {directory}", hint=f"known: {known}")
         rows = list(journal.rows(run))
+    if chosen.command == engines.JUST_IN_TIME:
+        return _arrivals(observe.arrived(ctx.obj.world(), rows), run)
     titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
     columns = tuple(
         Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId", "message")
@@ -231,6 +284,22 @@ def undo(
     return replace(plan, quotas={**ctx.obj.quotas, **_quotas(quotas)})
 
 
+def _arrivals(found: Iterable[dict[str, Any]], run: str) -> Result:
+    """Which things of just-in-time provisioning are there by now."""
+    rows = sorted(found, key=lambda row: row["line"])
+    counts = Counter(row["state"] for row in rows)
+    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
+    columns = tuple(
+        Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId")
+    )
+    return Result(
+        {"runId": run, **counts, "rows": rows},
+        Table(columns, rows),
+        notes=(", ".join(f"{number:,} {state}" for state, number in sorted(counts.items())),),
+        exit=Exit.OK if set(counts) <= {"registered"} else Exit.PARTIAL,
+    )
+
+
 def _runs(runs: list[Any]) -> Result:
     rows = [
         {
@@ -255,7 +324,15 @@ def _runs(runs: list[Any]) -> Result:
     return Result({"runs": rows}, Table(columns, rows))
 
 
-def _plan(context: Context, rows: Fleet, directory: Path, policy: str, keys: Keys, quotas: list[str] | None) -> Plan:
+def _plan(
+    context: Context,
+    rows: Fleet,
+    directory: Path,
+    policy: str,
+    keys: Keys,
+    quotas: list[str] | None,
+    make: Maker | None = None,
+) -> Plan:
     from dataclasses import replace
 
     from iotctl import files
@@ -269,7 +346,7 @@ def _plan(context: Context, rows: Fleet, directory: Path, policy: str, keys: Key
     given = _quotas(quotas)
     place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
     missing = observe.shared(context.aws, rows, [policy])
-    found = planning.onboarding(rows, missing, place, keys)
+    found = (make or planning.onboarding)(rows, missing, place, keys)
     return replace(found, quotas={**context.quotas, **given})
 
 

@@ -91,6 +91,28 @@ def place(aws: Aws, directory: Path, platform: Platform | None) -> Place:
     return Place(target, str(directory.absolute()), config, root_ca)
 
 
+def arrived(world: World, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Which things that register themselves are there: `registered`, or `waiting` for their device.
+
+    Yields:
+        The row (thingName, certificateId, line) with its state, as they come; `conflict` where the thing of that name
+        is another's, `failed` where it could not be asked.
+
+    """
+    from iotctl import engine
+
+    step = Step("iot:DescribeThing", {"thingName": Ref("row.thingName")})
+    for row, answer in engine.answers(step, rows, world):
+        if isinstance(answer, NotFound):
+            state = "waiting"
+        elif isinstance(answer, Error):
+            state = "failed"
+        else:
+            ours = answer.get("attributes", {}).get(CLAIM) == row["certificateId"]
+            state = "registered" if ours else "conflict"
+        yield {**row, "state": state}
+
+
 def things(world: World, fleet: Fleet, directory: Path) -> Iterator[Finding]:
     """What onboarding would meet, thing by thing: one read for each, as they come."""
     from iotctl import engine

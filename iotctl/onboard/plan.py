@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 RUN_TAG: Final = "iotctl-run"
 CLAIM: Final = "iotctl-cert"
-_NOT_KEPT: Final = frozenset({"tags", "policyDocument"})
+_NOT_KEPT: Final = frozenset({"tags", "policyDocument", "caCertificate", "registrationConfig"})
+AUTHORITY: Final = "file:FleetAuthority"
 
 
 class Fleet(Protocol):
@@ -66,10 +67,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How keys and certificates are made."""
+    """How keys and certificates are made.
+
+    Attributes:
+        registered_ca: the fleet CA that signs them is registered in the account too.
+
+    """
 
     key_type: str = "ec-p256"
     days: int = 3650
+    registered_ca: bool = False
 
 
 def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan:
@@ -80,14 +87,14 @@ def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan
     has no permission until all else is in place.
     """
     run_id = identity(fleet.digest, place, keys)
-    shared = tuple(_shared(missing, run_id))
+    shared = tuple(shared_steps(missing, run_id, keys))
     return Plan(
         command="onboard apply",
         run_id=run_id,
         target=place.target,
         summary=f"register {text.count(len(fleet), 'thing')}, each with its own key and certificate",
-        shared=(_record(place, run_id, shared), *shared),
-        each=(_bundle(place, keys, run_id), *_registration(), *_placement()),
+        shared=(*authority(place, keys), recorded(place, run_id, shared), *shared),
+        each=(bundled(place, keys, run_id), *registration(keys), *placement()),
         rows=fleet,
         directory=place.directory,
         calls={
@@ -100,19 +107,43 @@ def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan
     )
 
 
-def identity(digest: str, place: Place, keys: Keys) -> str:
+def identity(digest: str, place: Place, keys: Keys, engine: str = "") -> str:
     """The run id: the same input for the same account is the same run, so running it again is the resume."""
     inputs = {
         "command": "onboard",
         "rows": digest,
         "target": place.target.to_json(),
-        "keys": [keys.key_type, keys.days],
+        "keys": [
+            keys.key_type,
+            keys.days,
+            *(["registered"] if keys.registered_ca else []),
+            *([engine] if engine else []),
+        ],
     }
     return hashlib.sha256(text.canonical(inputs).encode()).hexdigest()[:12]
 
 
-def _shared(missing: Missing, run_id: str) -> Iterator[Step]:
+def authority(place: Place, keys: Keys) -> Iterator[Step]:
+    """The fleet CA, where the account has to know it."""
+    if keys.registered_ca:
+        yield Step(AUTHORITY, {"directory": place.directory}, name="authority")
+
+
+def shared_steps(
+    missing: Missing, run_id: str, keys: Keys, by_itself: Mapping[str, Any] | None = None
+) -> Iterator[Step]:
+    """What the things need and the account does not have, in order.
+
+    Args:
+        missing: what it is.
+        run_id: whose tag they get.
+        keys: whether the fleet CA is registered.
+        by_itself: the registrationConfig by which its certificates register themselves; None: they do not.
+
+    """
     tags = [{"Key": RUN_TAG, "Value": run_id}]
+    if keys.registered_ca:
+        yield _registered_ca(tags, by_itself)
     for name in missing.thing_types:
         there = Expect("thingTypeName", name, op="iot:DescribeThingType")
         yield Step("iot:CreateThingType", {"thingTypeName": name, "tags": tags}, on_exists=(there,))
@@ -130,10 +161,42 @@ def _shared(missing: Missing, run_id: str) -> Iterator[Step]:
         )
 
 
-def _record(place: Place, run_id: str, shared: Sequence[Step]) -> Step:
+def _registered_ca(tags: Sequence[Mapping[str, str]], registration: Mapping[str, Any] | None) -> Step:
+    """Register the fleet CA; in the mode SNI_ONLY, which asks for no proof of its key.
+
+    Args:
+        tags: of this run.
+        registration: the registrationConfig by which its certificates register themselves; None: they do not.
+
+    """
+    description, read = "certificateDescription", "iot:DescribeCACertificate"
+    which = {"certificateId": Ref("authority.certificateId")}
+    expected = [Expect(f"{description}.status", "ACTIVE", read, which)]
+    if registration:
+        expected += [
+            Expect(f"{description}.autoRegistrationStatus", "ENABLE", read, which),
+            Expect("registrationConfig.templateBody", registration["templateBody"], read, which),
+        ]
+    return Step(
+        "iot:RegisterCACertificate",
+        {
+            "caCertificate": Ref("authority.certificatePem"),
+            "certificateMode": "SNI_ONLY",
+            "setAsActive": True,
+            "allowAutoRegistration": bool(registration),
+            "registrationConfig": registration,
+            "tags": tags,
+        },
+        expect=Expect("certificateId", Ref("authority.certificateId")),
+        on_exists=tuple(expected),
+    )
+
+
+def recorded(place: Place, run_id: str, shared: Sequence[Step]) -> Step:
     """What is about to be made for all things, kept before it is: a crash must not leave what nobody knows of."""
     kept = [
-        {"op": step.op, **{key: step.params[key] for key in step.params if key not in _NOT_KEPT}} for step in shared
+        {"op": step.op, **{key: step.params[key] for key in step.params if key not in _NOT_KEPT}, **_named(step)}
+        for step in shared
     ]
     return Step(
         "file:RecordRun",
@@ -147,7 +210,13 @@ def _record(place: Place, run_id: str, shared: Sequence[Step]) -> Step:
     )
 
 
-def _bundle(place: Place, keys: Keys, run_id: str) -> Step:
+def _named(step: Step) -> Mapping[str, Any]:
+    """What names a resource whose own parameters do not."""
+    return {"certificateId": Ref("authority.certificateId")} if step.op == "iot:RegisterCACertificate" else {}
+
+
+def bundled(place: Place, keys: Keys, run_id: str, *, chain: bool = False) -> Step:
+    """The bundle of a thing: key, certificate (with its CA, where the device has to show it), config."""
     return Step(
         "file:PublishBundle",
         {
@@ -160,6 +229,7 @@ def _bundle(place: Place, keys: Keys, run_id: str) -> Step:
             "certificateArn": place.target.arn("cert/"),
             "runId": run_id,
             "config": place.config,
+            "chain": chain or None,
             # What a device must know of itself to tell whether an artifact is for it.
             "thingType": Ref("row.thingType"),
             "thingGroups": Ref("row.thingGroups"),
@@ -168,7 +238,14 @@ def _bundle(place: Place, keys: Keys, run_id: str) -> Step:
     )
 
 
-def _registration() -> Iterator[Step]:
+def registration(keys: Keys, *, exclusive: bool = True) -> Iterator[Step]:
+    """The thing, claimed by its certificate; the certificate; and that the one belongs to the other.
+
+    Args:
+        keys: whether the fleet CA is registered.
+        exclusive: whether it belongs to no other; AWS's own engines do not attach it so.
+
+    """
     certificate_id = Ref("certificate.certificateId")
     yield Step(
         "iot:CreateThing",
@@ -184,9 +261,10 @@ def _registration() -> Iterator[Step]:
             Expect("thingTypeName", Ref("row.thingType"), op="iot:DescribeThing"),
         ),
     )
+    signer = {"caCertificatePem": Ref("authority.certificatePem")} if keys.registered_ca else {}
     yield Step(
-        "iot:RegisterCertificateWithoutCA",
-        {"certificatePem": Ref("certificate.certificatePem"), "status": "ACTIVE"},
+        "iot:RegisterCertificate" if keys.registered_ca else "iot:RegisterCertificateWithoutCA",
+        {"certificatePem": Ref("certificate.certificatePem"), **signer, "status": "ACTIVE"},
         expect=Expect("certificateId", certificate_id),
         on_exists=(
             Expect(
@@ -202,12 +280,13 @@ def _registration() -> Iterator[Step]:
         {
             "thingName": Ref("row.thingName"),
             "principal": Ref("certificate.certificateArn"),
-            "thingPrincipalType": "EXCLUSIVE_THING",
+            "thingPrincipalType": "EXCLUSIVE_THING" if exclusive else None,
         },
     )
 
 
-def _placement() -> Iterator[Step]:
+def placement() -> Iterator[Step]:
+    """Groups, initial state, and last what it may do."""
     thing_name = Ref("row.thingName")
     yield Step(
         "iot:AddThingToThingGroup",

@@ -30,6 +30,7 @@ _NAMED: Final = {
     "iot:CreateThingGroup": ("thingGroupName", "thinggroup/"),
     "iot:CreateBillingGroup": ("billingGroupName", "billinggroup/"),
     "iot:CreatePolicy": ("policyName", "policy/"),
+    "iot:RegisterCACertificate": ("certificateId", "cacert/"),
 }
 
 
@@ -79,6 +80,7 @@ def undoing(
         run_id=hashlib.sha256(text.canonical(inputs).encode()).hexdigest()[:12],
         target=target,
         summary=f"take back {' and '.join(kinds) or 'nothing more'} of run {run_id}; their keys become useless",
+        shared=tuple(_closed(shared)),
         each=tuple(_each(target, directory, settles)),
         rows=made,
         directory=directory,
@@ -88,6 +90,14 @@ def undoing(
         shows={"certificateId": Ref("row.certificateId")},
         warnings=tuple(warnings),
     )
+
+
+def _closed(shared: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
+    """No device may come back by itself while its thing is taken away."""
+    for one in shared:
+        if one["op"] == "iot:RegisterCACertificate":
+            off = {"certificateId": one["certificateId"], "newAutoRegistrationStatus": "DISABLE"}
+            yield Step("iot:UpdateCACertificate", off, absent_is_done=True)
 
 
 def _each(target: Target, directory: str, settles: float) -> Iterator[Step]:
@@ -149,6 +159,12 @@ def _after(shared: Sequence[Mapping[str, Any]], target: Target, settles: float) 
             case "iot:AttachPolicy":
                 where = {"policyName": one["policyName"], "target": one["target"]}
                 yield Step("iot:DetachPolicy", where, absent_is_done=True)
+            case "iot:RegisterCACertificate":
+                name = {"certificateId": one["certificateId"]}
+                used = (Use("iot:ListCertificatesByCA", "certificates", {"caCertificateId": one["certificateId"]}),)
+                off = {"newStatus": "INACTIVE", "newAutoRegistrationStatus": "DISABLE"}
+                yield Step("iot:UpdateCACertificate", {**name, **off}, unless_used=used, absent_is_done=True)
+                yield Step("iot:DeleteCACertificate", name, unless_used=used, absent_is_done=True, settles=settles)
             case "iot:CreateThingGroup":
                 name = {"thingGroupName": one["thingGroupName"]}
                 used = (

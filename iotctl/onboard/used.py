@@ -44,6 +44,7 @@ def leftovers(aws: Aws, record: Record, made: Made) -> Leftovers:
         ),
         "iot:CreateThingType": lambda one: _other_thing_of_type(aws, one, made),
         "iot:CreatePolicy": lambda one: _other_target(aws, one, made, groups),
+        "iot:RegisterCACertificate": lambda one: _other_of_authority(aws, one, made),
     }
     going: list[Mapping[str, Any]] = []
     for op, user_of in by_kind.items():
@@ -108,6 +109,14 @@ def _other_target(aws: Aws, one: Mapping[str, Any], made: Made, groups: set[str]
         ours = made.certificates(list(ids.values()))
         if other := next((target for target in targets if ids[target] not in ours), None):
             return str(other)
+    return ""
+
+
+def _other_of_authority(aws: Aws, one: Mapping[str, Any], made: Made) -> str:
+    for page in aws.pages("iot:ListCertificatesByCA", caCertificateId=one["certificateId"], pageSize=_PAGE):
+        ids = [certificate["certificateId"] for certificate in page.get("certificates", [])]
+        if other := set(ids) - made.certificates(ids):
+            return f"the certificate {min(other)}"
     return ""
 
 

@@ -71,6 +71,14 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "greengrassv2:ListInstalledComponents": ("greengrass:ListInstalledComponents",),
     # The effects of a push: iotctl.infer.effects.
+    "onboard:RegisterInBulk": (
+        "iam:PassRole",
+        "iot:DescribeThingRegistrationTask",
+        "iot:ListThingRegistrationTaskReports",
+        "iot:ListThingRegistrationTasks",
+        "iot:StartThingRegistrationTask",
+        "s3:PutObject",
+    ),
     "infer:Deployable": ("greengrass:DescribeComponent",),
     "infer:Listen": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "infer:Judge": _CORES,

@@ -1,0 +1,191 @@
+"""Fleets handed to AWS's own engines: bulk registration, and just-in-time provisioning, on the platform."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from iotctl import pki
+from iotctl.errors import BadInput
+from iotctl.onboard import provisioning
+from tests.conftest import run_iotctl
+from tests.local.clients import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotctl.target import Platform
+    from tests.conftest import Ran
+
+
+@pytest.fixture
+def things(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of three things, one of them in another place; `fleet.csv` of this directory has them."""
+    monkeypatch.chdir(tmp_path)
+    mark = uuid.uuid4().hex[:8]
+    names = [f"{mark}-{number}" for number in range(3)]
+    lines = ["thing_name,thing_type,thing_groups,attr:site,shadow:rate"]
+    lines += [f"{name},type-{mark},group-{mark},{site},1" for name, site in zip(names, ("a", "a", ""), strict=True)]
+    Path("fleet.csv").write_text("\n".join(lines) + "\n")
+    return names
+
+
+def _apply(*words: str) -> Ran:
+    return run_iotctl("onboard", "apply", "fleet.csv", "--ca", "registered", "--yes", "-o", "json", *words)
+
+
+def _described(name: str) -> dict[str, Any]:
+    iot = boto3.client("iot")
+    found = iot.describe_thing(thingName=name)
+    (principal,) = iot.list_thing_principals(thingName=name)["principals"]
+    certificate = iot.describe_certificate(certificateId=principal.rpartition("/")[2])["certificateDescription"]
+    return {
+        "type": found.get("thingTypeName"),
+        "attributes": {key: value for key, value in found["attributes"].items() if key != "iotctl-cert"},
+        "claimed": found["attributes"]["iotctl-cert"] == certificate["certificateId"],
+        "status": certificate["status"],
+        "ca": bool(certificate.get("caCertificateId")),
+        "policies": [one["policyName"] for one in iot.list_attached_policies(target=principal)["policies"]],
+        "groups": [one["groupName"] for one in iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]],
+    }
+
+
+def _expected(name: str, site: str) -> dict[str, Any]:
+    mark = name.partition("-")[0]
+    return {
+        "type": f"type-{mark}",
+        "attributes": {"site": site} if site else {},
+        "claimed": True,
+        "status": "ACTIVE",
+        "ca": True,
+        "policies": ["iotctl-thing"],
+        "groups": [f"group-{mark}"],
+    }
+
+
+@pytest.mark.parametrize("engine", [(), ("--engine", "aws-bulk")], ids=["iotctl", "aws-bulk"])
+def test_things_of_a_registered_ca(things: list[str], engine: tuple[str, ...]) -> None:
+    """Both engines make the same; again, without a journal, nothing is made twice; undo leaves no thing and no CA."""
+    iot = boto3.client("iot")
+    first = _apply(*engine)
+    assert (0, 3) == (first.code, first.envelope["data"]["done"]), first.stderr
+    wanted = [_expected(name, site) for name, site in zip(things, ("a", "a", ""), strict=True)]
+    assert wanted == [_described(name) for name in things]
+    shadow = boto3.client("iot-data").get_thing_shadow(thingName=things[0])["payload"].read()
+    assert b'"desired":{"rate":1}' in shadow
+
+    Path("fleet-fleet/journal.db").unlink()
+    again = _apply(*engine)
+    assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
+    assert wanted == [_described(name) for name in things]
+    run = again.envelope["data"]["runId"]
+    authority = pki.read(Path("fleet-fleet/ca/fleet-ca.pem.crt").read_bytes()).certificate_id
+    # AWS deletes the thing type five minutes later, and that is not waited for.
+    assert 13 == run_iotctl("onboard", "undo", run, "--wait", "0s", "--yes").code
+    assert [] == [name for name in things if _exists(name)]
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_ca_certificate(certificateId=authority)
+
+
+def test_a_thing_of_someone_else(things: list[str]) -> None:
+    """It is left as it is: its row is a conflict, the others are registered."""
+    boto3.client("iot").create_thing(thingName=things[1], attributePayload={"attributes": {"owner": "me"}})
+    ran = _apply("--engine", "aws-bulk")
+    assert (3, 2, 1) == (ran.code, ran.envelope["data"]["done"], ran.envelope["data"]["conflict"])
+    assert {"owner": "me"} == boto3.client("iot").describe_thing(thingName=things[1])["attributes"]
+
+
+def test_a_line_that_is_refused(things: list[str]) -> None:
+    """The reason of AWS's report is that of its row; the others are registered."""
+    iot = boto3.client("iot")
+    iot.create_thing_type(thingTypeName="gone")
+    iot.deprecate_thing_type(thingTypeName="gone")
+    Path("fleet.csv").write_text(f"thing_name,thing_type\n{things[0]},gone\n{things[1]},\n")
+    ran = _apply("--engine", "aws-bulk")
+    assert (3, 1, 1) == (ran.code, ran.envelope["data"]["done"], ran.envelope["data"]["failed"])
+    (error,) = ran.envelope["errors"]
+    assert (things[0], True) == (error["on"], "deprecated" in error["cause"].lower())
+    assert "amazonaws" not in ran.stdout
+
+
+def test_things_that_appear_when_their_device_connects(things: list[str], iotctl: Callable[..., Ran]) -> None:
+    """No call for a thing is made; the first connection makes it, and status says which have come."""
+    mark = things[0].partition("-")[0]
+    rows = "".join(f"{name},type-{mark},group-{mark},a\n" for name in things)
+    Path("fleet.csv").write_text(f"thing_name,thing_type,thing_groups,attr:site\n{rows}")
+    ran = _apply("--engine", "jitp")
+    assert (0, 3) == (ran.code, ran.envelope["data"]["done"]), ran.stderr
+    run = ran.envelope["data"]["runId"]
+    before = iotctl("onboard", "status", run, "--bundles", "fleet-fleet", "-o", "json")
+    assert (3, {"waiting"}) == (before.code, {row["state"] for row in before.envelope["data"]["rows"]})
+
+    assert 0 == iotctl("local", "devices", "2", "--bundles", "fleet-fleet", "--for", "6s").code
+    after = until(lambda: _states(iotctl("onboard", "status", run, "--bundles", "fleet-fleet", "-o", "json")))
+    assert ["registered", "registered", "waiting"] == after
+    came = [name for name in things if _exists(name)]
+    assert [_expected(name, "a") for name in came] == [_described(name) for name in came]
+
+
+def _states(ran: Ran) -> list[str] | None:
+    states = sorted(row["state"] for row in ran.envelope["data"]["rows"])
+    return states if states.count("registered") == 2 else None
+
+
+def _exists(name: str) -> bool:
+    iot = boto3.client("iot")
+    try:
+        return bool(iot.describe_thing(thingName=name))
+    except iot.exceptions.ResourceNotFoundException:
+        return False
+
+
+@pytest.mark.parametrize("engine", ["aws-bulk", "jitp"])
+def test_certificates_of_no_registered_ca_are_refused(things: list[str], engine: str) -> None:
+    """Exit 2, with the option that helps, before anything is made."""
+    ran = run_iotctl("onboard", "apply", "fleet.csv", "--engine", engine, "--yes")
+    assert (2, True) == (ran.code, "--ca registered" in ran.stderr)
+    assert not Path("fleet-fleet").exists()
+
+
+def test_rows_that_just_in_time_provisioning_cannot_tell_apart() -> None:
+    """Every line that differs from the first is named, and names that no certificate holds."""
+    alike = {"thingType": "t", "thingGroups": ["g"], "policyName": "p", "attributes": {}, "shadow": None}
+    rows = [
+        {**alike, "thingName": "a", "line": 2},
+        {**alike, "thingName": "b", "line": 3, "thingType": "u"},
+        {**alike, "thingName": "c" * 65, "line": 4},
+        {**alike, "thingName": "d", "line": 5, "shadow": "{}"},
+    ]
+    with pytest.raises(BadInput) as caught:
+        provisioning.just_in_time(rows)
+    assert ["line 3", "line 4", "line 5"] == [error.message.partition(":")[0] for error in caught.value.lines]
+
+
+def test_a_bulk_template_has_a_parameter_for_all_that_a_line_says() -> None:
+    """Whatever a row has or lacks."""
+    whole = {"thingType": "t", "thingGroups": ["g", "h"], "billingGroup": "b", "attributes": {"z": "1", "a": "2"}}
+    certificate = {"certificateId": "c", "certificatePem": "PEM"}
+    for left_out in itertools.chain.from_iterable(itertools.combinations(whole, size) for size in range(5)):
+        row = {"thingName": "n", "policyName": "p", **{key: whole[key] for key in whole if key not in left_out}}
+        line = provisioning.parameters(row, certificate, "CA")
+        template = provisioning.in_bulk(row.get("attributes", {}), list(line))
+        used = set(_refs(template["Resources"]))
+        assert set(line) == set(template["Parameters"]) == used
+        values = {key: line[one["Ref"]] for key, one in _attributes(template).items()}
+        assert {**row.get("attributes", {}), "iotctl-cert": "c"} == values
+
+
+def _attributes(template: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"]["thing"]["Properties"]["AttributePayload"]
+    return found
+
+
+def _refs(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [value["Ref"]] if set(value) == {"Ref"} else [ref for one in value.values() for ref in _refs(one)]
+    return [ref for one in value for ref in _refs(one)] if isinstance(value, list) else []
