@@ -16,7 +16,9 @@ from iotctl.result import Column, Result, Stream, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iotctl.audit.asked import Asked
     from iotctl.audit.verdict import Audit
+    from iotctl.semantics.checks import Severity
 
 _CAPTURED = ("things", "groups", "principals", "targets", "policies", "shadows", "pems")
 
@@ -96,8 +98,7 @@ def run(
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""
     from dataclasses import replace
 
-    from iotctl.audit import asked, defender, history
-    from iotctl.journal import Journal
+    from iotctl.audit import asked, defender
 
     severity, reports = asked.severity(fail_on), asked.reports(report)
     scope = asked.scope(thing_group, search, things)
@@ -115,15 +116,11 @@ def run(
         audit, more = defender.audited(
             ctx.obj, wanted.checks, wanted.rules, scope, configure=configure, timeout=timeout
         )
-        _write(audit, reports, ctx)
-        answer = _result(audit, audit.exit(severity, wanted.named), more.notes)
+        code, told = _settle(ctx, audit, severity, reports, wanted, "audit run --engine defender")
+        answer = _result(audit, code, (*more.notes, told))
         return replace(answer, data={**answer.data, "engine": "defender", "auditTaskId": more.task_id})
     audit, seen = asked.audited(ctx.obj, wanted)
-    _write(audit, reports, ctx)
-    code = audit.exit(severity, wanted.named)
-    with Journal(ctx.obj.home) as journal:
-        changed = history.record(journal, history.Series("audit run", wanted.words, ctx.obj.target), audit, code)
-    told = f"since the last audit of {wanted.words}: {len(changed.new):,} new, {len(changed.healed):,} healed"
+    code, told = _settle(ctx, audit, severity, reports, wanted, "audit run")
     return _result(audit, code, (*seen.notes, told))
 
 
@@ -296,6 +293,24 @@ def violations(
     return Result({"violations": found}, table, exit=Exit.DIFFERS if found else Exit.OK)
 
 
+def _settle(
+    ctx: Ctx, audit: Audit, fail_on: Severity, reports: Mapping[str, Path], wanted: Asked, command: str
+) -> tuple[Exit, str]:
+    """Write the reports, and keep in the journal what was found: the exit code, and what has changed, in words."""
+    from iotctl import files
+    from iotctl.audit import history
+    from iotctl.audit.report import KINDS
+    from iotctl.journal import Journal
+
+    for kind, path in reports.items():
+        files.replace(path, KINDS[kind](audit, ctx.obj.target).encode(errors="backslashreplace"), 0o644)
+    code = audit.exit(fail_on, wanted.named)
+    with Journal(ctx.obj.home) as journal:
+        changed = history.record(journal, history.Series(command, wanted.words, ctx.obj.target), audit, code)
+    told = f"since the last audit of {wanted.words}: {len(changed.new):,} new, {len(changed.healed):,} healed"
+    return code, told
+
+
 def _by_defender(engine: str, *, configure: bool) -> bool:
     if engine not in {"iotctl", "defender"}:
         raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
@@ -335,11 +350,3 @@ def _notes(audit: Audit) -> tuple[str, ...]:
     notes += [f"{count(len(audit.exempted), 'finding')} exempted by the baseline"] if audit.exempted else []
     notes += [f"an exemption has lapsed on {one.until}: {one.reason}" for one in audit.lapsed]
     return tuple(notes)
-
-
-def _write(audit: Audit, reports: Mapping[str, Path], ctx: Ctx) -> None:
-    from iotctl import files
-    from iotctl.audit.report import KINDS
-
-    for kind, path in reports.items():
-        files.replace(path, KINDS[kind](audit, ctx.obj.target).encode(errors="backslashreplace"), 0o644)

@@ -84,13 +84,16 @@ def record(
         rows = tables.execute("SELECT id, data FROM finding WHERE series = ? AND healed IS NULL", (series.key,))
         before = {finding_id: json.loads(data) for finding_id, data in rows}
         new = [finding for finding_id, finding in now.items() if finding_id not in before]
-        healed = [
+        gone = [
             finding
             for finding_id, finding in before.items()
             if finding_id not in now
             and finding["checkName"] in judged
             and (only is None or not set(finding["thingNames"]).isdisjoint(only))
         ]
+        # What the baseline exempts is still so: it is new again on the day after the exemption's last.
+        exempted = {finding.finding_id for finding, _ in audit.exempted}
+        healed = [finding for finding in gone if finding["findingId"] not in exempted]
         tables.executemany(
             "INSERT INTO finding VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (series, id) DO UPDATE SET"
             " data = excluded.data, since = iif(healed IS NULL, since, excluded.since), healed = NULL",
@@ -98,7 +101,7 @@ def record(
         )
         tables.executemany(
             "UPDATE finding SET healed = ? WHERE series = ? AND id = ?",
-            ((at, series.key, finding["findingId"]) for finding in healed),
+            ((at, series.key, finding["findingId"]) for finding in gone),
         )
         if only is None:
             found = Counter(str(finding.check.severity) for finding in audit.findings)

@@ -38,7 +38,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[planting.Pl
     process.stop(state)
 
 
-@pytest.mark.parametrize("good", [40, pytest.param(1950, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("good", [20, pytest.param(1950, marks=pytest.mark.campaign)])
 def test_exactly_the_planted_faults_are_found(
     iotctl: Iotctl, own: planting.Planting, tmp_path: Path, good: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from iotctl.audit import history, verdict
 from iotctl.errors import Exit
 from iotctl.journal import Journal
 from iotctl.semantics.checks import Rules, judge, load
+from iotctl.semantics.checks.declared import Exemption
 from iotctl.semantics.checks.fleet import Fleet, Thing
 from iotctl.target import Target
 
@@ -66,6 +68,18 @@ def test_what_was_not_looked_at_is_not_healed(journal: Journal) -> None:
 
     assert ([], ["b"]) == (resources(unknown.healed), resources(some.healed))
     assert 2 == len(list(history.trend(journal, TARGET, 10)))
+
+
+def test_what_is_exempted_is_neither_healed_nor_new(journal: Journal) -> None:
+    """It is still so; when the exemption has lapsed it is new again."""
+    history.record(journal, SERIES, audit("a"), Exit.DIFFERS)
+    plain = audit("a", hours=1)
+    exemption = Exemption(NOW.date(), "known", thing="a")
+    exempted = replace(plain, findings=(), exempted=((plain.findings[0], exemption),))
+
+    changed = history.record(journal, SERIES, exempted, Exit.OK)
+    assert ((), ()) == (changed.new, changed.healed)
+    assert ["a"] == resources(history.record(journal, SERIES, audit("a", hours=2), Exit.DIFFERS).new)
 
 
 def test_series_are_apart(journal: Journal) -> None:
