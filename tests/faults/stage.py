@@ -43,6 +43,7 @@ _PRELOADED: Final = (
     "urllib3",
     *(f"iotctl.{name}" for name in ("bundle", "cli", "engine", "journal", "made", "output", "scope")),
     *(f"iotctl.onboard.{name}" for name in ("cli", "fleet", "observe", "plan", "undo", "used")),
+    *(f"iotctl.ota.{name}" for name in ("cli", "advance", "draft", "effects", "observe", "plan", "report")),
 )
 _OF_FILES: Final = ("open", "os.mkdir", "os.rename", "sqlite3.connect")
 _PATIENCE: Final = 90.0
