@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core create delete demo devices diff down env feedback fix get iam infer keygen list local logs onboard ota plan profiles push reset retry rollback run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel check checks core create delete demo devices diff down env feedback fix get handler iam infer keygen list local logs onboard ota plan profiles push reset retry rollback run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -22,7 +22,7 @@ _iotctl() {
     "shadow list") known="--help" ;;
     "shadow delete") known="--dry-run --max-changes --name --search --thing-group --things --help" ;;
     "shadow watch") known="--count --for --name --search --thing-group --things --help" ;;
-    "ota") known="cancel create keygen list plan retry show step watch --help" ;;
+    "ota") known="cancel create handler keygen list plan retry show step watch --help" ;;
     "ota plan") known="--abort-after --abort-at --again --approve --bucket --canary --continuous --deadline --device-timeout --end --end-behavior --expires --failing --for --gate --increase-after --job-role --key-file --least --max-rate --name --no-abort --parameter --pass --passphrase-file --prefix --rate --rate-factor --release --reports --retries --search --soak --start --takes --template --thing-group --things --url-time --window --help" ;;
     "ota create") known="--abort-after --abort-at --again --approve --bucket --canary --continuous --deadline --device-timeout --dry-run --end --end-behavior --expires --for --gate --increase-after --job-role --key-file --least --max-rate --name --no-abort --parameter --pass --passphrase-file --plan --prefix --rate --rate-factor --release --reports --retries --search --soak --start --template --thing-group --things --url-time --watch --window --help" ;;
     "ota keygen") known="--out --passphrase-file --trust --type --help" ;;
@@ -32,6 +32,7 @@ _iotctl() {
     "ota show") known="--reasons --thing --help" ;;
     "ota retry") known="--dry-run --help" ;;
     "ota cancel") known="--comment --dry-run --force --help" ;;
+    "ota handler") known="--help" ;;
     "audit") known="baseline checks fix profiles run trend undo violations watch --help" ;;
     "audit checks") known="--help" ;;
     "audit run") known="--baseline --check --configure --crl --engine --fail-on --fresh --live --report --sample --search --thing-group --things --timeout --help" ;;

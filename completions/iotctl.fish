@@ -97,6 +97,7 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -l things
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l help
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a cancel -d 'Stop a rollout or a job: things that have not begun do not get it; those at it go on, unless --force.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a create -d 'Upload, sign, and make the first job.'
+complete -c iotctl -f -n "__iotctl_at 'ota'" -a handler -d 'Print the job handler for devices with AWS IoT Device Client: it verifies the signature, then installs.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a keygen -d 'Make a key that signs releases, and put its public half into the trust store that devices get.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a list -d 'List rollouts, the newest first: scheduled ones and those under way.'
 complete -c iotctl -f -n "__iotctl_at 'ota'" -a plan -d 'Simulate a rollout: how many get it when, how far a bad release comes, what AWS does that surprises.'
@@ -213,6 +214,7 @@ complete -c iotctl -n "__iotctl_at 'ota cancel'" -l comment
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -l force
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -l help
+complete -c iotctl -n "__iotctl_at 'ota handler'" -l help
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a baseline -d 'Print the baseline that the fleet is now: policies, and what all things, and those of each group, share.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a checks -d 'List the checks: what each finds, how bad that is, and what it looks at.'
 complete -c iotctl -f -n "__iotctl_at 'audit'" -a fix -d 'Mend findings that are still so: as the check says, or as you choose; `audit undo` takes it back.'

@@ -1,4 +1,4 @@
-"""ota: plan · create · step · watch · list · show · retry · cancel · keygen."""
+"""ota: plan · create · step · watch · list · show · retry · cancel · keygen · handler."""
 
 from __future__ import annotations
 
@@ -295,6 +295,16 @@ def _junit(report: str | None) -> str | None:
     if kind != "junit" or not path:
         raise Usage(f"--report {report!r} is not junit=FILE", hint="for example --report junit=rollout.xml")
     return path
+
+
+@options.command(app, example="iotctl ota handler > iotctl-install.sh && chmod 700 iotctl-install.sh")
+def handler() -> Result:
+    """Print the job handler for devices with AWS IoT Device Client: it verifies the signature, then installs."""
+    from iotctl import templates
+    from iotctl.ota import document
+
+    script = (templates.ROOT / document.KIND / document.HANDLER).read_text("utf-8")
+    return Result({"handler": document.HANDLER, "script": script}, text=script)
 
 
 def _drafted(
