@@ -166,6 +166,7 @@ class _Running:
         self._ports = ports
         self._store = open_store(state, region)
         self._store.delays = conditions.delays
+        self._store.rate = conditions.rate
         # There is no CloudFormation here that could make it.
         with self._store.transaction():
             buckets.of_account(self._store, Target("local", self._store.account_id, self._store.region).bucket)

@@ -137,6 +137,11 @@ class Bulk:
         given = {"templateBody": BODY, "inputFileBucket": "bulk", "inputFileKey": "in", "roleArn": self.role}
         return str(self.call("iot:StartThingRegistrationTask", **given)["taskId"])
 
+    def turn(self) -> None:
+        """What is due next, when it is."""
+        until(lambda: (at := due.next_due(self.store)) is not None and at <= self.store.now())
+        due.run_due(self.store)
+
     def described(self) -> dict[str, Any]:
         return self.call("iot:DescribeThingRegistrationTask", taskId=self.task)
 
@@ -155,13 +160,13 @@ def test_one_task_at_a_time(store: Store) -> None:
     with pytest.raises(AwsError) as caught:
         bulk.start()
     assert "only one can run at a time" in caught.value.message
-    due.run_due(store)
+    bulk.turn()
     half = bulk.described()
     assert half["status"] == "InProgress"
     assert 0 < half["successCount"] < 3000
     bulk.call("iot:StopThingRegistrationTask", taskId=bulk.task)
     assert "Cancelling" == bulk.described()["status"]
-    due.run_due(store)
+    bulk.turn()
     stopped = bulk.described()
     assert ("Cancelled", half["successCount"]) == (stopped["status"], stopped["successCount"])
     assert half["successCount"] == bulk.things()
@@ -174,12 +179,12 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(reports, "_LINES_OF_PART", 100)
     store = open_store(State(tmp_path))
     bulk = Bulk(store, 600)
-    due.run_due(store)
+    bulk.turn()
     before = bulk.described()["successCount"]
     store.close()
     bulk.store = store = open_store(State(tmp_path))
-    while (at := due.next_due(store)) is not None and at <= store.now():
-        due.run_due(store)
+    while bulk.described()["status"] == "InProgress":
+        bulk.turn()
     done = bulk.described()
     assert ("Completed", 600, 0) == (done["status"], done["successCount"], done["failureCount"])
     assert (600, True) == (bulk.things(), 0 < before <= 600)
@@ -188,10 +193,29 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     store.close()
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(10.0, 20), (0.5, 1), (250.0, 500)])
+def test_lines_are_as_slow_as_register_thing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, rate: float, expected: int
+) -> None:
+    """Where `--throttle` limits RegisterThing, a task registers as many things in a second; two seconds of it."""
+    time = clock.epoch()
+    monkeypatch.setattr(clock, "epoch", lambda: time)
+    store.rate = {"iot:RegisterThing": rate}.get
+    bulk = Bulk(store, 600)
+    end = time + 2.0001
+    while (at := due.next_due(store)) is not None and at <= end:
+        time = max(time, at)
+        due.run_due(store)
+    assert expected == bulk.described()["successCount"]
+    bulk.call("iot:StopThingRegistrationTask", taskId=bulk.task)
+    due.run_due(store)
+    assert "Cancelled" == bulk.described()["status"]
+
+
 def test_data_is_kept_for_thirty_days(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the task and its reports are gone; a task that takes as long fails."""
     bulk = Bulk(store, 2000)
-    due.run_due(store)
+    bulk.turn()
     later = clock.epoch() + 30 * 86_400 + 1
     monkeypatch.setattr(clock, "epoch", lambda: later)
     due.run_due(store)

@@ -7,6 +7,7 @@ line is done twice. Sources: AWS IoT developer guide, bulk-provisioning; AWS IoT
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -41,8 +42,11 @@ _IS_RUNNING: Final = "status IN ('InProgress', 'Cancelling')"
 _LONGEST_LINE: Final = 256 * 1024
 _LONGEST_VALUE: Final = 4096
 _DAYS: Final = 30 * 86_400.0
-_TURN: Final = 0.02
-"""Seconds of lines after which everything else of the platform has its turn."""
+_TURN: Final = 0.005
+_PAUSE: Final = 0.002
+"""Seconds of lines, and of what everything else of the platform has then: an answer takes several turns of its loop."""
+_PACED_TURN: Final = 0.01
+"""Seconds from one turn to the next where lines are paced, or those of one line."""
 
 
 @operation("iot:StartThingRegistrationTask")
@@ -132,9 +136,11 @@ def list_thing_registration_task_reports(
 
 
 def next_due(store: Store) -> float | None:
-    """When there is something to do: now, while a task is running; else when the data of the oldest is dropped."""
+    """When there is something to do: soon, while a task is running; else when the data of the oldest is dropped."""
     row = store.row(
-        f"SELECT min(CASE WHEN {_IS_RUNNING} THEN 0 ELSE modified + ? END) AS due FROM registration_task",  # noqa: S608  a constant
+        "SELECT min(CASE status WHEN 'Cancelling' THEN 0 WHEN 'InProgress' THEN modified + ? ELSE modified + ? END)"
+        " AS due FROM registration_task",
+        _pace(store)[1],
         _DAYS,
     )
     return row["due"] if row else None
@@ -149,7 +155,7 @@ def go_on(store: Store) -> None:
             _end(store, running["id"], "Cancelled")
         elif now - running["created"] >= _DAYS:
             _end(store, running["id"], "Failed", "The task was not done within thirty days")
-        else:
+        elif now >= running["modified"] + _pace(store)[1]:
             _register_lines(store, running)
     for row in store.rows(
         f"SELECT id FROM registration_task WHERE NOT ({_IS_RUNNING}) AND modified <= ?",  # noqa: S608  a constant
@@ -159,8 +165,20 @@ def go_on(store: Store) -> None:
         store.execute("DELETE FROM registration_task WHERE id = ?", row["id"])
 
 
+def _pace(store: Store) -> tuple[float, float]:
+    """How many lines a turn has at most, and the seconds from one turn to the next.
+
+    A line costs what RegisterThing costs: bulk registration calls the same operations under the same quotas.
+    """
+    rate = store.rate("iot:RegisterThing")
+    if rate is None:
+        return math.inf, _PAUSE
+    lines = max(1, math.floor(rate * _PACED_TURN))
+    return lines, lines / rate
+
+
 def _register_lines(store: Store, task: sqlite3.Row) -> None:
-    began = clock.monotonic()
+    began, (left, _) = clock.monotonic(), _pace(store)
     line, offset = int(task["line"]), int(task["offset"])
     succeeded, failed = int(task["succeeded"]), int(task["failed"])
     try:
@@ -170,8 +188,9 @@ def _register_lines(store: Store, task: sqlite3.Row) -> None:
         return
     with file:
         file.seek(offset)
-        while clock.monotonic() - began < _TURN and (read := _line(file)):
+        while left and (left < math.inf or clock.monotonic() - began < _TURN) and (read := _line(file)):
             content, length = read
+            left -= 1
             line, offset = line + 1, offset + length
             if content is not None and not content.strip():
                 continue
