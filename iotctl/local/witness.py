@@ -6,6 +6,7 @@ While no enabled check looks at that it listens to nothing.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 from iotctl.local.gateway.mqtt.presence import DisconnectReason
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from iotctl.local.gateway.mqtt.broker import Broker, Incoming
     from iotctl.local.store import Store
 
+_CERTIFICATE: Final = re.compile(r"[0-9a-f]{64}")  # an operator's access key may be in many connections
 _CONNECTED: Final = "$aws/events/presence/connected/+"
 _DISCONNECTED: Final = "$aws/events/presence/disconnected/+"
 
@@ -61,7 +63,7 @@ class Witness:
         with self._store.transaction():
             if before is not None:
                 history.taken_over(self._store, client_id, (before, principal))
-            if len(others) > 1:
+            if len(others) > 1 and _CERTIFICATE.fullmatch(principal):
                 history.shared(self._store, principal, sorted(others))
 
     def _disconnected(self, message: Incoming) -> None:

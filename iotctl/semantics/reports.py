@@ -53,6 +53,7 @@ _CUSTOM: Final = {
     "ip_list": "ip-address-list",
 }
 _MOST_PORT: Final = 65_535
+_LARGEST: Final = 2**63 - 1  # a MetricValue's count is a long
 
 
 class ReportError(Exception):
@@ -79,7 +80,7 @@ def report_id(content: object) -> int | None:
     """The id of a report, if it has one: it is in the answer even where the rest is refused."""
     header = content.get("header", content.get("hed")) if isinstance(content, dict) else None
     found = header.get("report_id", header.get("rid")) if isinstance(header, dict) else None
-    return found if type(found) is int else None
+    return found if type(found) is int and abs(found) <= _LARGEST else None
 
 
 def read(content: object) -> Report:
@@ -95,7 +96,7 @@ def read(content: object) -> Report:
     whole = _object(content, "the report")
     header = _object(_member(whole, "header"), "header")
     number, version = _member(header, "report_id"), _member(header, "version")
-    if type(number) is not int or number < 0:
+    if type(number) is not int or not 0 <= number <= _LARGEST:
         raise ReportError("report_id must be a positive integer")
     if not isinstance(version, str) or not _is_version(version):
         raise ReportError("version must be Major.Minor")
@@ -184,14 +185,16 @@ def _list(value: object, where: str) -> list[Any]:
 
 
 def _count(value: object, where: str) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
         raise ReportError(f"{where} must be a number that is not negative")
     return value
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ReportError(f"{where} must be a number")
+    if not (abs(value) <= _LARGEST if isinstance(value, int) else math.isfinite(value)):
+        raise ReportError(f"{where} must be a number of at most 64 bits")
     return value
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from iotctl.local.gateway.mqtt.broker import Incoming
+from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES
 from iotctl.local.services.defender import due, history, running
+from iotctl.local.witness import Witness
 from iotctl.semantics.checks import load
 from tests.local.defender.conftest import ROLE
 
@@ -270,3 +274,39 @@ def test_an_interrupted_check_is_done_again(world: World) -> None:
     world.later()
     assert "COMPLETED" == world.call("DescribeAuditTask", taskId=task_id)["taskStatus"]
     assert running.next_due(world.store) is None
+
+
+def test_only_certificates_are_shared(world: World) -> None:
+    """An operator's access key may be in many connections; a client id that is taken over is one, whoever it is."""
+    world.enable("CONFLICTING_CLIENT_IDS_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK")
+    handlers: dict[str, Any] = {}
+
+    class Crowded:
+        """A broker, as far as a witness asks it: everybody is there twice."""
+
+        def on(self, topic: str, handler: Any) -> Any:
+            handlers[topic.split("/")[3]] = handler
+            return lambda: handlers.pop(topic.split("/")[3])
+
+        def clients_of(self, _: str) -> list[str]:
+            return ["a", "b"]
+
+    def says(kind: str, principal: str, client: Any = None) -> None:
+        event = {"clientId": "c", "principalIdentifier": principal, "disconnectReason": "DUPLICATE_CLIENTID"}
+        handlers[kind](Incoming("t", json.dumps(event).encode(), client, 0, False, NO_PROPERTIES))
+
+    witness = Witness(world.store, Crowded())  # type: ignore[arg-type]  as far as it asks
+    witness.look()
+    says("disconnected", "LKIAEXAMPLE")
+    says("connected", "LKIAEXAMPLE")
+    says("connected", "1" * 64)
+    says("connected", "2" * 64, client=object())  # a client's own message says nothing
+    assert ["1" * 64] == [one.certificate_id for one in history.sharings(world.store, 0)]
+    assert [("c", ("LKIAEXAMPLE",))] == [(one.client_id, one.principals) for one in history.takeovers(world.store, 0)]
+    disabled = {
+        name: {"enabled": False} for name in ("CONFLICTING_CLIENT_IDS_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK")
+    }
+    world.call("UpdateAccountAuditConfiguration", auditCheckConfigurations=disabled)
+    witness.look()
+    assert {} == handlers
+    assert [] == [*history.sharings(world.store, 0), *history.takeovers(world.store, 0)]
