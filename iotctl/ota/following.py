@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from iotctl.context import Context
+    from iotctl.ota.reasons import Group
     from iotctl.ota.standing import Verdict
     from iotctl.ota.subject import Subject
     from iotctl.result import Result
@@ -71,6 +72,8 @@ class Following:
         self._rhythm = Rhythm(self._started)
         self._verdict: Verdict | None = None
         self._ended = False
+        self._rows: list[dict[str, Any]] = []
+        self._groups: list[Group] = []
         self._shown: dict[str, dict[str, Any]] = {}
 
     def rows(self) -> Generator[Sequence[dict[str, Any] | Remark], None, Result]:
@@ -110,11 +113,9 @@ class Following:
         return ending.result(self._subject, self._failures, ended, interrupted=interrupted)
 
     def view(self, columns: int, lines: int) -> list[str]:
-        """The phases and the failures as they are now; at the end the failures are told below."""
-        rows = [table.row(phase, self._speeds.get(phase.job.job_id)) for phase in self._subject.phases]
+        """The phases and the failures as they were at the last look; at the end the failures are told below."""
         title = f"{self._subject.name}   {table.duration(clock.monotonic() - self._started)}"
-        groups = [] if self._ended else self._failures.groups(self._subject)
-        return table.view(title, rows, groups, columns, lines)
+        return table.view(title, self._rows, [] if self._ended else self._groups, columns, lines)
 
     def _judged(self, *, last: bool) -> Verdict:
         terms = self._subject.terms(self._wanted.share, self._wanted.deadline)
@@ -194,9 +195,11 @@ class Following:
             self._speeds.setdefault(phase.job.job_id, Speed()).feed(clock.monotonic(), phase.job)
 
     def _news(self) -> list[dict[str, Any] | Remark]:
-        """A row for each phase that has changed."""
+        """A row for each phase that has changed; what a terminal shows is made here too, once for each look."""
         news: list[dict[str, Any] | Remark] = []
-        for phase in self._subject.phases:
+        self._groups = self._failures.groups(self._subject)
+        self._rows = [table.row(phase, self._speeds.get(phase.job.job_id)) for phase in self._subject.phases]
+        for phase, shown in zip(self._subject.phases, self._rows, strict=True):
             row = table.row(phase)
             row["failures"] = [
                 {"status": group.status, "reason": group.reason, "count": group.number}
@@ -204,6 +207,5 @@ class Following:
             ]
             if self._shown.get(phase.name) != row:
                 self._shown[phase.name] = row
-                speed = self._speeds.get(phase.job.job_id)
-                news.append({"time": clock.iso(clock.now()), **row, **table.pace(phase.job, speed)})
+                news.append({"time": clock.iso(clock.now()), **row, **{key: shown[key] for key in table.PACE}})
         return news

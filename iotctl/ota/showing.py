@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from iotctl.context import Context
     from iotctl.ota.subject import Subject
 
-_SPEED: Final = frozenset({"perMinute", "secondsLeft"})
-_COLUMNS: Final = tuple(column for column in table.COLUMNS if column.key not in _SPEED)
+_COLUMNS: Final = tuple(column for column in table.COLUMNS if column.key not in table.PACE)
 _OF_DEVICE: Final = (
     Column("jobId", "JOB"),
     Column("status", "STATUS"),
@@ -43,6 +42,7 @@ def rollout(context: Context, found: Subject, reasons: float) -> Result:
     document = context.aws.call("iot:GetJobDocument", jobId=found.main.job.job_id).get("document", "")
     data = {
         ("rolloutId" if found.labels else "jobId"): found.name,
+        **_agreed(found),
         "verdict": {"state": judged.state.value, "reason": judged.reason},
         **standing(found.phases).to_json(),
         "phases": [{**table.row(phase), "job": _plain(found.described[phase.job.job_id])} for phase in found.phases],
@@ -99,6 +99,15 @@ def _row(job_id: str, execution: Mapping[str, Any]) -> dict[str, Any]:
         **times,
         "executionNumber": execution.get("executionNumber"),
     }
+
+
+def _agreed(found: Subject) -> dict[str, Any]:
+    """What a rollout of ours was made for: the release, what passes it, and where its record is."""
+    labels = found.labels
+    if labels is None:
+        return {}
+    artifact = {"name": labels.name, "release": labels.release}
+    return {"artifact": artifact, "goal": labels.goal.to_json(), "record": labels.record}
 
 
 def _about(found: Subject) -> Iterator[str]:

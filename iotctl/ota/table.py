@@ -29,6 +29,8 @@ COLUMNS: Final = (
     Column("perMinute", "A MINUTE"),
     Column("secondsLeft", "LEFT"),
 )
+PACE: Final = ("perMinute", "secondsLeft")
+"""What of a row is how fast it goes: it changes all the time."""
 _MOST_GROUPS: Final = 8
 _BAR: Final = 40
 _CELLS: Final = " ▏▎▍▌▋▊▉█"

@@ -155,6 +155,19 @@ def test_things_of_a_group_that_wait_to_be_notified_are_counted(watched: Watched
     assert (13, ["5", "2"], "3") == (ran.code, ran.stdout.split("\t")[3:5], ran.stdout.split("\t")[10])
 
 
+def test_a_continuous_job_is_judged_though_it_never_completes(watched: Watched, iotctl: Callable[..., Ran]) -> None:
+    """Once everything that it is for now has it; who comes later gets it, and that is told."""
+    (name,), group = watched.things(1), f"{watched.prefix}-c"
+    arn = watched.iot.create_thing_group(thingGroupName=group)["thingGroupArn"]
+    watched.iot.add_thing_to_thing_group(thingGroupName=group, thingName=name)
+    job = f"{watched.prefix}-j"
+    watched.iot.create_job(jobId=job, targets=[arn], document="{}", targetSelection="CONTINUOUS")
+    watched.report(job, [name])
+    ran = iotctl("ota", "watch", job)
+
+    assert (0, True) == (ran.code, "is still IN_PROGRESS: things that come later get it" in ran.stderr)
+
+
 def rolled_out(watched: Watched, names: list[str], canary: int, **goal: Any) -> tuple[str, Callable[[str], str]]:
     """A rollout as `ota create` and `ota step` leave it: its id, and what makes a phase's job."""
     rollout = rollout_id("fw", "1.0", {"test": watched.prefix})
@@ -190,7 +203,9 @@ def test_a_rollout_is_followed_from_its_canary_into_the_fleet(
         ran.code,
         *(ending["data"][key] for key in ("rolloutId", "things", "neverReached")),
     )
-    assert [CANARY, FLEET] == list(dict.fromkeys(row["phase"] for row in rows))
+    assert [CANARY, FLEET] == list(dict.fromkeys(row["phase"] for row in rows if row["type"] == "row"))
+    shown = iotctl("ota", "show", rollout, "-o", "json").envelope["data"]
+    assert ({"name": "fw", "release": "1.0"}, "90") == (shown["artifact"], shown["goal"]["pass"])
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "at it"])
