@@ -1,7 +1,7 @@
 """Temporary credentials that devices get for a role alias, and what they are good for.
 
-There is no IAM here, so no role says what they allow: they read objects of S3, as the artifacts of components are read,
-and do nothing else. They begin as the platform's own access key does, and AWS knows neither.
+There is no IAM here, so no role says what they allow: they read and put objects of S3, as cores do, and nothing else.
+They begin as the platform's own access key does, and AWS knows neither.
 Source: AWS IoT developer guide, authorizing-direct-aws.
 """
 
@@ -29,8 +29,11 @@ CREATE TABLE IF NOT EXISTS temporary_credential (
 CREATE INDEX IF NOT EXISTS temporary_credential_by_end ON temporary_credential (expires)
 """
 
-ALLOWED: Final = frozenset({"s3:GetObject", "s3:HeadObject", "s3:GetBucketLocation"})
-"""The operations that they allow: what the Greengrass nucleus does to get an artifact."""
+ALLOWED: Final = frozenset({"s3:GetObject", "s3:HeadObject", "s3:GetBucketLocation", "s3:PutObject"})
+"""The operations that they allow: what the nucleus does to get an artifact, and what a model does to send samples back.
+
+On AWS a role must be granted the last one for a bucket; `infer push` says so.
+"""
 
 _KEPT_SECONDS: Final = 3600  # after their end, so that who uses them is told that they have expired
 _WORD: Final = string.ascii_uppercase + string.digits

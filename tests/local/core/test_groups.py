@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from iotctl import templates
 from tests.local.clients import until
-from tests.local.core.conftest import Operator, forever
+from tests.local.core.conftest import BUCKET, Operator, forever
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,23 @@ def test_a_deployment_that_is_cancelled_while_it_waits_is_not_carried_out(
     found = operator.effective(core.name)
     assert ["CANCELED", "CANCELED"] == [found[one][0] for one in (by_job, by_shadow)]
     assert ["one"] == core.log(app).split()
+
+
+def test_a_component_puts_objects_with_the_role_of_the_core(
+    start_core: Callable[..., RunningCore], operator: Operator, name: Name
+) -> None:
+    """As models send samples back, with the very code that they do it with."""
+    app, key = name("com.example.App"), name("feedback")
+    program = templates.archive("components/onnx-inference", "inference")
+    uri = operator.put(f"{name('k')}/inference.zip", program)
+    script = f'from inference.s3 import Bucket; Bucket("{BUCKET}").put("{key}", b"a sample", "text/plain")'
+    run = {"Setenv": {"PYTHONPATH": "{artifacts:path}/inference.zip"}, "Script": f"python3 -c '{script}'"}
+    operator.component(app, "1.0.0", {"install": run}, uri)
+    core = start_core(name("core"))
+    core.until("connected")
+    core.until("deployment-succeeded", operator.deploy(f"thing/{core.name}", {app: "1.0.0"}))
+
+    assert b"a sample" == operator.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
 
 def test_components_find_credentials_and_mqtt(
