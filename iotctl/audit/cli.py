@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,13 +12,6 @@ from iotctl.errors import Exit, Usage
 from iotctl.options import Ctx, Search, ThingGroup, ThingsFile
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Stream, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from iotctl.audit.asked import Asked
-    from iotctl.audit.verdict import Audit
-    from iotctl.semantics.checks import Severity
 
 _CAPTURED = ("things", "groups", "principals", "targets", "policies", "shadows", "pems")
 
@@ -98,7 +91,7 @@ def run(
     """Judge the fleet: every check ends pass, finding, skipped or unknown; nothing is clean by silence."""
     from dataclasses import replace
 
-    from iotctl.audit import asked, defender
+    from iotctl.audit import answer, asked, defender
 
     severity, reports = asked.severity(fail_on), asked.reports(report)
     scope = asked.scope(thing_group, search, things)
@@ -116,12 +109,12 @@ def run(
         audit, more = defender.audited(
             ctx.obj, wanted.checks, wanted.rules, scope, configure=configure, timeout=timeout
         )
-        code, told = _settle(ctx, audit, severity, reports, wanted, "audit run --engine defender")
-        answer = _result(audit, code, (*more.notes, told))
-        return replace(answer, data={**answer.data, "engine": "defender", "auditTaskId": more.task_id})
+        code, told = answer.settle(ctx.obj, audit, severity, reports, wanted, "audit run --engine defender")
+        result = answer.result(audit, code, (*more.notes, told))
+        return replace(result, data={**result.data, "engine": "defender", "auditTaskId": more.task_id})
     audit, seen = asked.audited(ctx.obj, wanted)
-    code, told = _settle(ctx, audit, severity, reports, wanted, "audit run")
-    return _result(audit, code, (*seen.notes, told))
+    code, told = answer.settle(ctx.obj, audit, severity, reports, wanted, "audit run")
+    return answer.result(audit, code, (*seen.notes, told))
 
 
 @options.command(
@@ -293,60 +286,9 @@ def violations(
     return Result({"violations": found}, table, exit=Exit.DIFFERS if found else Exit.OK)
 
 
-def _settle(
-    ctx: Ctx, audit: Audit, fail_on: Severity, reports: Mapping[str, Path], wanted: Asked, command: str
-) -> tuple[Exit, str]:
-    """Write the reports, and keep in the journal what was found: the exit code, and what has changed, in words."""
-    from iotctl import files
-    from iotctl.audit import history
-    from iotctl.audit.report import KINDS
-    from iotctl.journal import Journal
-
-    for kind, path in reports.items():
-        files.replace(path, KINDS[kind](audit, ctx.obj.target).encode(errors="backslashreplace"), 0o644)
-    code = audit.exit(fail_on, wanted.named)
-    with Journal(ctx.obj.home) as journal:
-        changed = history.record(journal, history.Series(command, wanted.words, ctx.obj.target), audit, code)
-    told = f"since the last audit of {wanted.words}: {len(changed.new):,} new, {len(changed.healed):,} healed"
-    return code, told
-
-
 def _by_defender(engine: str, *, configure: bool) -> bool:
     if engine not in {"iotctl", "defender"}:
         raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
     if configure and engine != "defender":
         raise Usage("--configure is about Device Defender", hint="add --engine defender")
     return engine == "defender"
-
-
-def _result(audit: Audit, code: Exit, notes: tuple[str, ...]) -> Result:
-    rows = [
-        {
-            "severity": str(one.check.severity),
-            "resource": one.resource,
-            "checkName": one.check.name,
-            "expected": one.flaw.expected,
-            "actual": one.flaw.actual,
-            "findingId": one.finding_id,
-        }
-        for one in audit.findings
-    ]
-    columns = ("findingId", "severity", "resource", "checkName", "expected", "actual")
-    table = Table(tuple(Column(key) for key in columns), rows)
-    return Result(audit.to_json(), table, notes=(*notes, *_notes(audit)), exit=code)
-
-
-def _notes(audit: Audit) -> tuple[str, ...]:
-    from iotctl.text import count
-
-    states = [str(one.state) for one in audit.verdicts]
-    ended = ", ".join(f"{states.count(state)} {state}" for state in ("pass", "finding", "skipped", "unknown"))
-    notes = [f"{count(len(audit.findings), 'finding')}; checks: {ended}"]
-    reasons: dict[str, list[str]] = {}
-    for one in audit.verdicts:
-        if one.reason:
-            reasons.setdefault(f"{one.state}, as {one.reason}", []).append(one.check.name)
-    notes += [f"{reason}: {', '.join(names)}" for reason, names in reasons.items()]
-    notes += [f"{count(len(audit.exempted), 'finding')} exempted by the baseline"] if audit.exempted else []
-    notes += [f"an exemption has lapsed on {one.until}: {one.reason}" for one in audit.lapsed]
-    return tuple(notes)

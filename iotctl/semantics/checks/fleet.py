@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,6 +140,9 @@ class Connectivity:
     since: datetime | None = None
 
 
+_decoded: Final = json.JSONDecoder().decode
+
+
 class Documents(Mapping[str, Mapping[str, Any]]):
     """A thing's shadows by name, kept as the JSON texts that they are; each is read when it is first asked for.
 
@@ -156,7 +159,7 @@ class Documents(Mapping[str, Mapping[str, Any]]):
         """The document of one shadow."""
         found = self._read.get(name)
         if found is None:
-            found = self._read[name] = json.loads(self._texts[name])
+            found = self._read[name] = _decoded(self._texts[name])
         return found
 
     def __iter__(self) -> Iterator[str]:
