@@ -54,7 +54,7 @@ _iotctl() {
     "account template") known="--help" ;;
     "account iam") known="--help" ;;
     "local") known="core demo devices down env logs reset status up --help" ;;
-    "local up") known="--clock-speed --delay --detach --fault --http-port --https-port --mqtt-port --ports --throttle --help" ;;
+    "local up") known="--clock-speed --delay --detach --fault --http-port --https-artifacts --https-port --mqtt-port --ports --throttle --help" ;;
     "local down") known="--help" ;;
     "local status") known="--help" ;;
     "local env") known="--help" ;;

@@ -373,6 +373,7 @@ complete -c iotctl -n "__iotctl_at 'local up'" -l delay
 complete -c iotctl -n "__iotctl_at 'local up'" -l detach
 complete -c iotctl -n "__iotctl_at 'local up'" -l fault
 complete -c iotctl -n "__iotctl_at 'local up'" -l http-port
+complete -c iotctl -n "__iotctl_at 'local up'" -l https-artifacts
 complete -c iotctl -n "__iotctl_at 'local up'" -l https-port
 complete -c iotctl -n "__iotctl_at 'local up'" -l mqtt-port
 complete -c iotctl -n "__iotctl_at 'local up'" -l ports

@@ -65,6 +65,9 @@ def up(
     clock_speed: Annotated[
         float, typer.Option(metavar="N", help="Let its time pass N times as fast: schedules, timeouts, rollouts.")
     ] = 1.0,
+    https_artifacts: Annotated[
+        bool, typer.Option("--https-artifacts", help="Presigned URLs are https, as AWS's; devices must trust its CA.")
+    ] = False,
 ) -> Result | Stream:
     """Start the local platform; where it runs already, say so.
 
@@ -78,7 +81,7 @@ def up(
 
     state = State.here()
     region = ctx.obj.region
-    conditions = given.read(throttle or (), fault or (), delay or (), clock_speed)
+    conditions = given.read(throttle or (), fault or (), delay or (), clock_speed, https_artifacts=https_artifacts)
     if state.running():
         return _described(process.wait_until_ready(state), "the local platform is running already")
     chosen = _ports(state, http_port, mqtt_port, https_port, auto=ports is PortChoice.AUTO)

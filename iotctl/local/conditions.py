@@ -69,6 +69,7 @@ class Conditions:
         faults: in the order given; the first that strikes counts.
         delays: kind of change -> seconds, kinds as in AWS_DELAYS.
         clock_speed: how many seconds of the platform pass in a real one.
+        https_artifacts: presigned URLs are https, as AWS's are; whoever downloads must trust the platform's CA.
         words: the options that say all this, as `iotctl local up` takes them.
 
     """
@@ -78,6 +79,7 @@ class Conditions:
     faults: tuple[Fault, ...] = ()
     delays: Mapping[str, float] = field(default_factory=dict)
     clock_speed: float = 1.0
+    https_artifacts: bool = False
     words: tuple[str, ...] = ()
 
     def rate(self, operation: str) -> float | None:
@@ -98,7 +100,12 @@ NONE: Final = Conditions()
 
 
 def read(
-    throttle: Iterable[str] = (), fault: Iterable[str] = (), delay: Iterable[str] = (), clock_speed: float = 1.0
+    throttle: Iterable[str] = (),
+    fault: Iterable[str] = (),
+    delay: Iterable[str] = (),
+    clock_speed: float = 1.0,
+    *,
+    https_artifacts: bool = False,
 ) -> Conditions:
     """Conditions out of the options of `iotctl local up`.
 
@@ -107,6 +114,7 @@ def read(
         fault: `OPERATION:KIND[:SHARE]`.
         delay: `aws`, or `KIND=SECONDS`.
         clock_speed: above 0.
+        https_artifacts: whether presigned URLs are https.
 
     Raises:
         Usage: one of them is not what it should be.
@@ -123,8 +131,10 @@ def read(
         *(word for one in faults for word in ("--fault", one)),
         *(word for one in delays for word in ("--delay", one)),
         *(("--clock-speed", f"{clock_speed:g}") if clock_speed != 1 else ()),
+        *(("--https-artifacts",) if https_artifacts else ()),
     ]
-    return Conditions(rates, AS_AWS in throttles, tuple(map(_fault, faults)), slow, clock_speed, tuple(words))
+    every = tuple(map(_fault, faults))
+    return Conditions(rates, AS_AWS in throttles, every, slow, clock_speed, https_artifacts, tuple(words))
 
 
 def _assigned(option: str, text: str, check: Callable[[str, str], str]) -> tuple[str, float]:

@@ -200,7 +200,8 @@ class _Running:
         listeners = {name: self._parts.enter_context(_bound(name, getattr(self._ports, name))) for name in names}
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
-        presigned.served_at(self._store, f"http://{HOST}:{chosen['http']}")
+        scheme = "https" if self._conditions.https_artifacts else "http"
+        presigned.served_at(self._store, f"{scheme}://{HOST}:{chosen[scheme]}")
         content.prepare(self._store)
 
         operations = {

@@ -70,6 +70,13 @@ def test_words_say_what_was_read() -> None:
     assert [3, 300, 0] == [found.delay(kind) for kind in ("index", "delete-policy", "nothing")]
 
 
+def test_presigned_urls_are_https_where_that_is_asked_for() -> None:
+    """It is a word of its own, and off unless typed."""
+    assert (False, ()) == (conditions.read().https_artifacts, conditions.read().words)
+    asked = conditions.read(https_artifacts=True)
+    assert (True, ("--https-artifacts",)) == (asked.https_artifacts, asked.words)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
