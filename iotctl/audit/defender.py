@@ -15,11 +15,11 @@ from iotctl import clock, engine, files, text
 from iotctl import scope as scopes
 from iotctl.audit import observe, verdict
 from iotctl.audit.configuring import HISTORY, Change, apply, change, restore
+from iotctl.audit.translating import flaw
 from iotctl.errors import Auth, Denied, Error, Exit, Timeout, Usage
 from iotctl.plan import Ref, Step
-from iotctl.semantics.checks import Finding, Flaw, Rules, State, Verdict
+from iotctl.semantics.checks import Finding, Rules, State, Verdict
 from iotctl.semantics.checks.fleet import Fleet
-from iotctl.semantics.checks.policies import new_version
 from iotctl.target import AUDIT_ROLE
 
 if TYPE_CHECKING:
@@ -38,15 +38,6 @@ READS: Final = frozenset({"StartOnDemandAuditTask", "CancelAuditTask"})
 CONFIGURES: Final = frozenset({"UpdateAccountAuditConfiguration", "DeleteAccountAuditConfiguration"})
 
 _OF_IAM: Final = frozenset({"role_aliases", "identity_pools"})
-_MENDS: Final = {
-    "deviceCertificateId": "aws iot update-certificate --certificate-id {} --new-status INACTIVE",
-    "caCertificateId": "aws iot update-ca-certificate --certificate-id {} --new-status INACTIVE",
-    "clientId": "aws iot get-thing-connectivity-data --thing-name {}",
-    "account": "aws iot set-v2-logging-options --role-arn ROLE --default-log-level ERROR",
-    "roleAliasArn": "narrow the policies of its role",
-    "cognitoIdentityPoolId": "narrow the policies of its roles",
-    "issuerCertificateIdentifier": "replace the certificates that it issued",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +221,7 @@ def _read(
     hidden = sum(1 for one in listed if one.get("isSuppressed"))
     counted = [one for one in listed if not one.get("isSuppressed")]
     owners, missed = _owners(aws, world, counted)
-    findings = [Finding(by_name[one["checkName"]], _flaw(one, owners)) for one in counted]
+    findings = [Finding(by_name[one["checkName"]], flaw(one, owners)) for one in counted]
     findings.sort(key=Finding.order)
     resources: dict[str, set[str]] = {}
     for finding in findings:
@@ -298,26 +289,3 @@ def _certificates(listed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         resource = one["nonCompliantResource"]["resourceIdentifier"]
         if "deviceCertificateId" in resource:
             yield resource["deviceCertificateId"]
-
-
-def _flaw(listed: Mapping[str, Any], owners: Mapping[str, tuple[str, ...]]) -> Flaw:
-    resource = {
-        key: value for key, value in listed["nonCompliantResource"]["resourceIdentifier"].items() if value is not None
-    }
-    # Some resources come with a second name, after the one that AWS's own filters go by.
-    resource.pop("deviceCertificateArn", None)
-    name = next(iter(resource), "")
-    if name == "policyVersionIdentifier":
-        mend = new_version(resource[name]["policyName"])
-    else:
-        mend = _MENDS.get(name, "").format(resource.get(name))
-    reason = listed["reasonForNonComplianceCode"]
-    return Flaw(
-        reason,
-        resource,
-        expected="compliant",
-        actual=listed.get("reasonForNonCompliance") or reason,
-        things=owners.get(str(resource.get("deviceCertificateId")), ()),
-        mend=mend,
-        details=listed["nonCompliantResource"].get("additionalInfo") or {},
-    )

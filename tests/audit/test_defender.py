@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import aws
-from iotctl.audit import configuring, defender
+from iotctl.audit import configuring, defender, translating
 from iotctl.errors import Temporary
 from iotctl.local import process
 from iotctl.local.state import Ports, State
@@ -51,6 +51,11 @@ def test_what_has_to_change() -> None:
     assert all(word in all_of_it.words() for word in (EXPIRING, LOGGING, "60", "the role r"))
     same = held(EXPIRING, LOGGING, role=ROLE, DEVICE_CERTIFICATE_EXPIRING_CHECK=setting)
     assert not configuring.change(same, checks, Rules(expiring_days=60), "r")
+
+
+def test_every_check_has_words_for_what_should_be() -> None:
+    """Device Defender says only what is."""
+    assert {one.name for one in THEIRS} == set(translating.EXPECTED)
 
 
 def test_how_it_is_taken_back() -> None:
