@@ -10,9 +10,9 @@ _iotctl() {
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
     "onboard") known="apply check plan status undo --help" ;;
-    "onboard check") known="--delimiter --map --policy --help" ;;
-    "onboard plan") known="--bundles --delimiter --key-type --map --policy --quota --valid-days --help" ;;
-    "onboard apply") known="--bucket --bundles --ca --delimiter --dry-run --engine --key-type --map --policy --quota --role --valid-days --help" ;;
+    "onboard check") known="--delimiter --limit --map --no-claim --policy --help" ;;
+    "onboard plan") known="--adopt --bundles --delimiter --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
+    "onboard apply") known="--adopt --bucket --bundles --ca --delimiter --dry-run --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;

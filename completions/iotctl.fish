@@ -19,17 +19,25 @@ complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on 
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a undo -d 'Take back what a run made, and only that: things, certificates, and what it made for all of them.'
 complete -c iotctl -n "__iotctl_at 'onboard'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l delimiter
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l limit
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard check'" -l no-claim
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l policy
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l adopt
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l key-type
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l limit
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l no-claim
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l policy-on
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l valid-days
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l verify
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l adopt
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bucket
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca
@@ -37,11 +45,16 @@ complete -c iotctl -n "__iotctl_at 'onboard apply'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l engine
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l key-type
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l limit
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l map
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l no-claim
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l plan
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l policy
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l policy-on
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l role
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l valid-days
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l verify
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard status'" -l help

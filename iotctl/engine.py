@@ -35,7 +35,7 @@ from iotctl.errors import (
     Timeout,
 )
 from iotctl.journal import Outcome
-from iotctl.plan import Expect, Plan, Row, Step, lookup, resolve
+from iotctl.plan import Adopt, Either, Expect, Plan, Row, Step, lookup, resolve
 from iotctl.result import Failure
 from iotctl.traffic import Ask, Flow, Journey, Pause, Traffic
 
@@ -286,9 +286,7 @@ class _Steps:
             if step.unless_found and (yield from self._found(step, params)):
                 continue
             try:
-                answer = yield from self._perform(step, params)
-                if step.expect:
-                    _confirm(step, answer, within)
+                answer = yield from (self._verified if step.verifies else self._expected)(step, params, within)
             except Exists as taken:
                 answer = yield from self._judge(step, params, within, taken)
             except NotFound as missing:
@@ -304,17 +302,45 @@ class _Steps:
         answer: dict[str, Any] = {}
         if not step.on_exists:
             raise taken
+        if step.adopt:
+            yield from self._adopt(step.adopt, step.on_exists[0], params, scope)
         for expect in step.on_exists:
             answer = yield from self._read(expect, params, scope)
-            wanted, found = resolve(expect.equals, scope), lookup(expect.path, answer)
-            if not _equal(wanted, found):
-                raise Conflict(
-                    f"{step.op}: it exists, and {expect.path} is {_short(found)}, not {_short(wanted)}",
-                    code="Conflict",
-                    cause=taken.cause,
-                    hint="someone else made it, or the input has changed since: compare, then rename or delete one",
-                )
+            _hold(f"{step.op}: it exists, and", expect, answer, scope, taken.cause)
         return answer
+
+    def _adopt(self, adopt: Adopt, read: Expect, params: Mapping[str, Any], scope: Mapping[str, Any]) -> Journey:
+        """Make what is there ours, if nobody has claimed it; whoever changes it meanwhile is seen."""
+        for _ in WAITS:
+            found = yield from self._read(read, params, scope)
+            if lookup(adopt.unclaimed, found) is not None:
+                return
+            for expect in adopt.keeps:
+                _hold(f"{adopt.step.op} would change it:", expect, found, scope)
+            try:
+                yield from self.perform(adopt.step, {**scope, "found": found})
+            except Conflict as error:
+                if error.code != "VersionConflictException":
+                    raise
+            else:
+                return
+
+    def _expected(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any]) -> _Answering:
+        answer = yield from self._perform(step, params)
+        if step.expect:
+            _confirm(step, answer, scope)
+        return answer
+
+    def _verified(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any]) -> _Answering:
+        """A read of what was done: AWS's registry is eventually consistent, so a difference is looked at again."""
+        for wait in (*WAITS, None):
+            try:
+                return (yield from self._expected(step, params, scope))
+            except (Integrity, Temporary) as error:
+                if wait is None:
+                    raise Integrity(error.message, code="Verify", cause=error.cause) from error
+            yield Pause(wait)
+        raise AssertionError(step.op)  # pragma: no cover  the last wait is None, and raises
 
     def _read(self, expect: Expect, params: Mapping[str, Any], scope: Mapping[str, Any]) -> _Answering:
         op = str(expect.op)
@@ -472,6 +498,23 @@ def _items(step: Step, scope: Mapping[str, Any]) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+def _hold(what: str, expect: Expect, answer: Mapping[str, Any], scope: Mapping[str, Any], cause: str = "") -> None:
+    """What is there is what was expected.
+
+    Raises:
+        Conflict: it is not.
+
+    """
+    wanted, found = resolve(expect.equals, scope), lookup(expect.path, answer)
+    if not _equal(wanted, found):
+        raise Conflict(
+            f"{what} {expect.path} is {_short(found)}, not {_short(wanted)}",
+            code="Conflict",
+            cause=cause,
+            hint="someone else made it, or the input has changed since: compare, then rename or delete one",
+        )
+
+
 def _confirm(step: Step, answer: Mapping[str, Any], scope: Mapping[str, Any]) -> None:
     expect = step.expect
     assert expect is not None
@@ -480,7 +523,7 @@ def _confirm(step: Step, answer: Mapping[str, Any], scope: Mapping[str, Any]) ->
         raise Temporary(
             f"{step.op} answered without {expect.path}", code="NoUsableAnswer", hint="is a proxy in between?"
         )
-    if not _equal(wanted, found):
+    if not (any(_equal(wanted, one) for one in found) if expect.within else _equal(wanted, found)):
         raise Integrity(f"{step.op} answered {expect.path} {_short(found)}, not {_short(wanted)}")
 
 
@@ -488,6 +531,8 @@ def _equal(wanted: Any, found: Any) -> bool:  # noqa: ANN401  JSON values
     """Whether what was found is what was declared: objects by the keys that were named, JSON texts as JSON."""
     if wanted is None:
         return True
+    if isinstance(wanted, Either):
+        return any(_equal(option, found) for option in wanted.options)
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_equal(value, found.get(key)) for key, value in wanted.items())
     if isinstance(wanted, str) and isinstance(found, str) and wanted != found:
@@ -499,6 +544,8 @@ def _equal(wanted: Any, found: Any) -> bool:  # noqa: ANN401  JSON values
 
 
 def _short(value: Any) -> str:  # noqa: ANN401  a JSON value
+    if isinstance(value, Either):
+        value = value.options[0]
     if value is None:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, default=str)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ENVELOPE_VERSION: Final = 1
 _MOST_FAILURES_SHOWN: Final = 20
+_MANY: Final = 100
 _TOLD_EVERY: Final = 5.0
 """Seconds between two lines of progress, where there is no terminal to draw a bar on."""
 
@@ -208,7 +209,8 @@ class Output:
 
         began = clock.monotonic()
         run = Progress(len(plan.rows), plan.noun, plan.operations(), before=before, began=began)
-        if self.form == "quiet":
+        few = len(plan.rows) < _MANY and not self._err.isatty()
+        if self.form == "quiet" or few:
             yield lambda _states, _flows: None
         elif self._err.isatty() and self._color:
             with self._bar(plan, run) as advance:

@@ -58,6 +58,17 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Either:
+    """Values of which one must be there."""
+
+    options: tuple[Any, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The values as a saved plan holds them."""
+        return {"$either": [_json(option) for option in self.options]}
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """What must hold for an answer to count as success.
 
@@ -67,6 +78,7 @@ class Expect:
             resolves to None was not declared, and anything equals it.
         op: the read that gives the answer; None: the step's own answer.
         params: of that read; those it shares by name with the step are added.
+        within: what is found is a list, and one of its elements must be equal.
 
     """
 
@@ -74,6 +86,7 @@ class Expect:
     equals: Any
     op: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,22 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """What makes something that exists ours, where nobody has claimed it.
+
+    Attributes:
+        unclaimed: a path into the answer of the first read of `on_exists`; where nothing is there, nobody has.
+        keeps: what must hold of that answer: adopting does not change it.
+        step: is done then; its Refs may look into that answer as `found`.
+
+    """
+
+    unclaimed: str
+    keeps: tuple[Expect, ...]
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One AWS operation, or one effect registered under the same kind of name (`file:PublishBundle`).
 
@@ -103,6 +132,8 @@ class Step:
         otherwise: of a shared step: what is done where it fails, before its failure ends the run.
         expect: what its own answer must hold; a difference is an Integrity error.
         on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
+        adopt: what is done first with something of that name that nobody has claimed; None: it stays as it is.
+        verifies: it is a read that may not see yet what was done just before: it is believed after a few tries.
         hint: what to type next where it finds nothing.
         absent_is_done: it removes something; where that is gone already, it is done.
         unless_found: a read with the same parameters; where it finds something, the step is skipped.
@@ -119,6 +150,8 @@ class Step:
     for_each: Ref | tuple[Any, ...] | None = None
     expect: Expect | None = None
     on_exists: tuple[Expect, ...] = ()
+    adopt: Adopt | None = None
+    verifies: bool = False
     unless_found: str | None = None
     hint: str = ""
     absent_is_done: bool = False
@@ -138,6 +171,10 @@ class Step:
             value["onExists"] = [
                 {"op": expect.op, "path": expect.path, "equals": _json(expect.equals)} for expect in self.on_exists
             ]
+        if self.adopt:
+            value["adopt"] = self.adopt.step.to_json()
+        if self.verifies and self.expect:
+            value["expect"] = {"path": self.expect.path, "equals": _json(self.expect.equals)}
         if self.unless_found:
             value["unlessFound"] = self.unless_found
         if self.when:
@@ -152,6 +189,8 @@ class Step:
         """The reads that it may make besides its own operation."""
         yield from (expect.op for expect in self.on_exists if expect.op)
         yield from (use.op for use in self.unless_used)
+        if self.adopt:
+            yield self.adopt.step.op
         if self.unless_found:
             yield self.unless_found
 
@@ -311,6 +350,8 @@ def resolve(value: Any, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  param
     """
     if isinstance(value, Ref):
         return lookup(value.path, scope)
+    if isinstance(value, Either):
+        return Either(tuple(resolve(option, scope) for option in value.options))
     if isinstance(value, Join):
         return "".join(str(resolve(part, scope)) for part in value.parts)
     if isinstance(value, Merge):
@@ -324,7 +365,7 @@ def resolve(value: Any, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  param
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Ref | Merge | Join):
+    if isinstance(value, Ref | Merge | Join | Either):
         return value.to_json()
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}

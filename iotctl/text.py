@@ -89,9 +89,12 @@ def document(value: object) -> str:
     return _UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], written)
 
 
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(value: object) -> str:
     """One text for one JSON value: sorted keys, no white space. What hashes and signatures are made of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL(value)
 
 
 def seconds(duration: str) -> float:

@@ -24,7 +24,7 @@ from iotctl.errors import (
     Throttled,
     Timeout,
 )
-from iotctl.plan import Expect, Plan, Ref, Step, Use, Wait
+from iotctl.plan import Adopt, Either, Expect, Plan, Ref, Step, Use, Wait
 from iotctl.target import Target
 
 if TYPE_CHECKING:
@@ -483,3 +483,56 @@ def test_what_comes_after_waits_for_every_thing(thing: str, after: bool) -> None
     account = _fails(Refused("no"), thing=thing)
     _run(_plan(Step("iot:A", _NAME), after=(Step("iot:Z"),)), account, settled=lambda _: frozenset({"t0"}))
     assert after == (("iot:Z", "") in account.calls)
+
+
+_ADOPT = Step(
+    "iot:Create",
+    _NAME,
+    on_exists=(Expect("claim", Either(("mine", "adopted")), op="iot:Describe"),),
+    adopt=Adopt(
+        "claim",
+        (Expect("type", "press"),),
+        Step("iot:Update", {**_NAME, "version": Ref("found.version")}),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "updates"),
+    [
+        ({"type": "press", "version": 1}, "done", 1),
+        ({"type": "press", "version": 1, "claim": "mine"}, "done", 0),
+        ({"type": "press", "version": 1, "claim": "adopted"}, "done", 0),
+        ({"type": "press", "version": 1, "claim": "theirs"}, "conflict", 0),
+        ({"type": "other", "version": 1}, "conflict", 0),
+    ],
+)
+def test_what_nobody_has_claimed_is_adopted(there: dict[str, Any], state: str, updates: int) -> None:
+    """Only where it keeps what it is; whoever changes it meanwhile is seen, and it is looked at again."""
+    held, versions = dict(there), []
+
+    def answer(op: str, params: dict[str, Any], number: int) -> dict[str, Any]:
+        if op == "iot:Create":
+            raise Exists("taken")
+        if op == "iot:Update":
+            versions.append(params["version"])
+            if number == 1:
+                held["version"] += 1
+                raise Conflict("changed", code="VersionConflictException")
+            held["claim"] = "adopted"
+        return dict(held)
+
+    outcome = _run(_plan(_ADOPT, things=1), _Account(answer))["t0"]
+    assert (state, [1, 2] if updates else []) == (outcome.state, versions)
+
+
+@pytest.mark.parametrize(("times", "state", "calls"), [(2, "done", 3), (99, "failed", 5)])
+def test_what_was_done_is_looked_at_a_few_times(times: int, state: str, calls: int) -> None:
+    """AWS's listings lag; what then still differs is the row's failure."""
+    account = _Account(
+        lambda _op, _params, number: {"policies": [{"name": "p"}, {"name": "q"}] if number > times else []}
+    )
+    step = Step("iot:List", _NAME, expect=Expect("policies", {"name": "q"}, within=True), verifies=True)
+    outcome = _run(_plan(step, things=1), account)["t0"]
+    assert (state, calls) == (outcome.state, len(account.calls))
+    assert outcome.failure is None or outcome.failure.code == "Verify"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
@@ -14,17 +13,15 @@ from iotctl import options, text
 from iotctl.errors import Conflict, Exit, NotFound, Usage
 from iotctl.options import Ctx
 from iotctl.plan import Plan
-from iotctl.result import Column, Result, Table
+from iotctl.result import Column, Result, Stream, Table
 from iotctl.target import REGISTRATION_ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Generator, Iterable
 
     from iotctl.context import Context
     from iotctl.onboard.fleet import Fleet
-    from iotctl.onboard.plan import Keys, Missing, Place
-
-    Maker = Callable[[Fleet, Missing, Place, Keys], Plan]
+    from iotctl.onboard.request import Request
 
 app = options.capability("onboard", "A CSV becomes registered things, each with its own key and certificate.")
 
@@ -48,14 +45,37 @@ Quotas = Annotated[
     list[str] | None,
     typer.Option("--quota", metavar="OP=N", help="Calls a second that the account allows: RegisterThing=50."),
 ]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N rows; all of them are judged.")
+]
+PolicyOn = Annotated[
+    str,
+    typer.Option(
+        "--policy-on", metavar="certificate|group", help="group: where a group is this run's own or has the policy."
+    ),
+]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Take over things that exist and that nobody has claimed.")]
+NoClaim = Annotated[
+    bool, typer.Option("--no-claim", help="Do not keep the certificate's id in an attribute of the thing.")
+]
+Verify = Annotated[bool, typer.Option("--verify", help="Read again, thing by thing, what was done.")]
 KeyType = Annotated[str, typer.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")]
 Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
 
 
 @options.command(app, example="iotctl onboard check fleet.csv")
-def check(file: FleetFile, policy: Policy = "thing", delimiter: Delimiter = ",", renamed: Renamed = None) -> Result:
+def check(
+    file: FleetFile,
+    policy: Policy = "thing",
+    delimiter: Delimiter = ",",
+    renamed: Renamed = None,
+    limit: Limit = None,
+    no_claim: NoClaim = False,
+) -> Result:
     """Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once."""
-    rows = _read(file, policy, delimiter, renamed)
+    from iotctl.onboard.request import Request
+
+    rows = Request(file, None, policy, delimiter, renamed or (), limit, claim=not no_claim).rows()
     data = {
         "file": rows.source,
         "things": len(rows),
@@ -94,36 +114,63 @@ def plan(
     policy: Policy = "thing",
     delimiter: Delimiter = ",",
     renamed: Renamed = None,
+    limit: Limit = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    policy_on: PolicyOn = "certificate",
+    adopt: Adopt = False,
+    no_claim: NoClaim = False,
+    verify: Verify = False,
     quotas: Quotas = None,
-) -> Result:
-    """Show, thing by thing, what apply would do and why; read-only."""
-    from iotctl.onboard import observe
-    from iotctl.onboard import plan as planning
+) -> Stream:
+    """Show, thing by thing, what apply would do and why; read-only. With -o json it is a plan for apply --plan."""
+    from iotctl.onboard.request import Request
 
-    rows = _read(file, policy, delimiter, renamed)
-    directory = _directory(file, bundles)
-    planned = _plan(ctx.obj, rows, directory, policy, planning.Keys(key_type, days), quotas)
-    found: list[dict[str, Any]] = [
-        {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
-        for finding in observe.things(ctx.obj.world(), rows, directory)
-    ]
-    found.sort(key=lambda row: row["line"])
-    actions = Counter(row["action"] for row in found)
+    request = Request(
+        file,
+        str(bundles) if bundles else None,
+        policy,
+        delimiter,
+        renamed or (),
+        limit,
+        key_type,
+        days,
+        quotas or (),
+        policy_on,
+        adopt,
+        not no_claim,
+        verify,
+    )
+    rows = request.rows()
+    planned = request.plan(ctx.obj, rows)
+    columns = (Column("thingName", "THING"), Column("action", "ACTION"), Column("line", "LINE"), Column("why", "WHY"))
+    return Stream(columns, _findings(ctx.obj, request, rows, planned))
+
+
+def _findings(
+    context: Context, request: Request, rows: Fleet, planned: Plan
+) -> Generator[dict[str, Any], None, Result]:
+    """What apply would do with each thing, as it is found; and the plan as a whole."""
+    from iotctl.onboard import observe
+
+    actions: Counter[str] = Counter()
+    for finding in observe.things(context.world(planned.quotas), rows, request.directory, request.ways):
+        actions[finding.action] += 1
+        yield {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
     seconds, binding = planned.duration()
     notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
-    notes += [f"shared, to be made: {step.op} {next(iter(step.params.values()))}" for step in planned.shared]
+    notes += [
+        f"shared, to be made: {step.op} {next(iter(step.params.values()))}"
+        for step in planned.shared
+        if not step.op.startswith("file:")
+    ]
+    notes += [f"warning: {warning}" for warning in planned.warnings]
     if binding and planned.target.kind != "local":
         whose = "this account's" if planned.quotas else "AWS's default"
         notes.append(f"at {whose} quotas apply takes at least {text.lasting(seconds)}; {binding} binds")
     notes.append(f"IAM actions: {' '.join(planned.iam_actions())}")
     return Result(
-        {**planned.to_json(), "actions": dict(actions), "rows": found},
-        Table(
-            (Column("thingName", "THING"), Column("action", "ACTION"), Column("line", "LINE"), Column("why", "WHY")),
-            found,
-        ),
+        {**planned.to_json(), "actions": dict(actions), "request": request.to_json()},
         notes=tuple(notes),
         exit=Exit.CONFLICT if actions["conflict"] else Exit.OK,
     )
@@ -147,18 +194,30 @@ class CertificateAuthority(StrEnum):
 @options.change(
     app,
     example="iotctl onboard apply fleet.csv\niotctl onboard apply fleet.csv --bundles out --yes -o json\n"
-    "iotctl onboard apply fleet.csv --ca registered --engine aws-bulk",
+    "iotctl onboard apply fleet.csv --ca registered --engine aws-bulk\n"
+    "iotctl onboard apply --plan plan.json",
     exits=(Exit.CONFLICT, Exit.LOCAL),
 )
 def apply(
     ctx: Ctx,
-    file: FleetFile,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="The fleet file (CSV with a header), or - for standard input.")
+    ] = None,
+    saved: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="PLAN", help="What onboard plan -o json wrote; it has all the other options."),
+    ] = None,
     bundles: BundlesDir = None,
     policy: Policy = "thing",
     delimiter: Delimiter = ",",
     renamed: Renamed = None,
+    limit: Limit = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    policy_on: PolicyOn = "certificate",
+    adopt: Adopt = False,
+    no_claim: NoClaim = False,
+    verify: Verify = False,
     quotas: Quotas = None,
     ca: Annotated[
         CertificateAuthority, typer.Option("--ca", help="registered: the account knows the fleet CA too.")
@@ -175,20 +234,35 @@ def apply(
     ] = "",
 ) -> Plan:
     """Register every thing of a fleet file. Running it again resumes; nothing is ever made twice."""
-    from iotctl.onboard import engines
-    from iotctl.onboard import plan as planning
+    from iotctl.onboard import request as asked
 
-    rows = _read(file, policy, delimiter, renamed)
-    registered = ca is CertificateAuthority.REGISTERED
-    if engine is not Engine.IOTCTL and not registered:
-        raise Usage(f"--engine {engine} takes certificates of a registered CA only", hint="--ca registered")
-    makers: dict[Engine, Maker] = {
-        Engine.IOTCTL: planning.onboarding,
-        Engine.JITP: functools.partial(engines.just_in_time, role=role),
-        Engine.AWS_BULK: functools.partial(engines.in_bulk, role=role, bucket=bucket),
-    }
-    keys = planning.Keys(key_type, days, registered)
-    return _plan(ctx.obj, rows, _directory(file, bundles), policy, keys, quotas, makers[engine])
+    if (file is None) == (saved is None):
+        raise Usage("which things?", hint="iotctl onboard apply FILE, or --plan PLAN")
+    if saved is not None:
+        request, was = asked.saved(saved)
+        planned = request.plan(ctx.obj, request.rows())
+        asked.refuse_stale(saved, was, planned)
+        return planned
+    request = asked.Request(
+        str(file),
+        str(bundles) if bundles else None,
+        policy,
+        delimiter,
+        renamed or (),
+        limit,
+        key_type,
+        days,
+        quotas or (),
+        policy_on,
+        adopt,
+        not no_claim,
+        verify,
+        registered_ca=ca is CertificateAuthority.REGISTERED,
+        engine=engine.value,
+        role=role,
+        bucket=bucket,
+    )
+    return request.plan(ctx.obj, request.rows())
 
 
 @options.command(
@@ -260,6 +334,7 @@ def undo(
 
     from iotctl import bundle, made
     from iotctl.onboard import undo, used
+    from iotctl.onboard.request import quotas as own_quotas
 
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
     record = made.read(directory, run)
@@ -281,7 +356,7 @@ def undo(
         settles=text.seconds(wait),
         warnings=(*found.kept, *damaged),
     )
-    return replace(plan, quotas={**ctx.obj.quotas, **_quotas(quotas)})
+    return replace(plan, quotas={**ctx.obj.quotas, **own_quotas(quotas or ())})
 
 
 def _arrivals(found: Iterable[dict[str, Any]], run: str) -> Result:
@@ -322,81 +397,3 @@ def _runs(runs: list[Any]) -> Result:
         for key in ("runId", "started", "things", "done", "conflict", "failed", "planned", "accountId")
     )
     return Result({"runs": rows}, Table(columns, rows))
-
-
-def _plan(
-    context: Context,
-    rows: Fleet,
-    directory: Path,
-    policy: str,
-    keys: Keys,
-    quotas: list[str] | None,
-    make: Maker | None = None,
-) -> Plan:
-    from dataclasses import replace
-
-    from iotctl import files
-    from iotctl.onboard import observe
-    from iotctl.onboard import plan as planning
-
-    if rows.alike() and files.ignores_case(directory):
-        one, other = rows.alike()[0]
-        raise Usage(f"{one} and {other} would be one directory: the file system of {directory} ignores case")
-    _check_key_type(keys.key_type)
-    given = _quotas(quotas)
-    place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
-    missing = observe.shared(context.aws, rows, [policy])
-    found = (make or planning.onboarding)(rows, missing, place, keys)
-    return replace(found, quotas={**context.quotas, **given})
-
-
-def _quotas(given: list[str] | None) -> dict[str, float]:
-    """The operator's own word on calls a second, by operation."""
-    from iotctl.semantics.quotas import DEFAULTS
-
-    found: dict[str, float] = {}
-    for word in given or ():
-        name, _, number = word.partition("=")
-        op = name if ":" in name else f"iot:{name}"
-        try:
-            found[op] = float(number)
-        except ValueError:
-            found[op] = 0.0
-        if not 0 < found[op] < 1e6:
-            raise Usage(f"--quota takes OP=N, not {word!r}", hint="--quota RegisterCertificateWithoutCA=50")
-        if op not in DEFAULTS and not op.startswith("iot-data:"):
-            meant = text.nearest(op, DEFAULTS) or "iot:CreateThing"
-            raise Usage(
-                f"no quota is known by the name of {name!r}", hint=f"--quota {meant.partition(':')[2]}={number}"
-            )
-    return found
-
-
-def _read(file: str, policy: str, delimiter: str, renamed: list[str] | None) -> Fleet:
-    from iotctl import pki
-    from iotctl.onboard import fleet, observe, row
-
-    given = "\t" if delimiter.upper() == "TAB" else delimiter
-    if len(given) != 1:
-        raise Usage(f"--delimiter takes one character, not {delimiter!r}")
-    pairs = [pair.partition("=") for pair in renamed or []]
-    if bad := next((pair for pair in pairs if not (pair[0] and pair[2])), None):
-        raise Usage(f"--map takes THEIRS=OURS, not {''.join(bad)!r}", hint=f"--map serial={row.THING_NAME}")
-    mapping = {theirs: ours for theirs, _, ours in pairs}
-    return fleet.read(file, row.Reading(policy, observe.policy_name, pki.check_csr, given, mapping))
-
-
-def _check_key_type(key_type: str) -> None:
-    from iotctl import pki
-
-    if key_type not in pki.KEY_TYPES:
-        meant = text.nearest(key_type, pki.KEY_TYPES) or pki.KEY_TYPES[0]
-        raise Usage(f"unknown key type {key_type!r}", hint=f"--key-type {meant}; one of {', '.join(pki.KEY_TYPES)}")
-
-
-def _directory(file: str, bundles: Path | None) -> Path:
-    if bundles is not None:
-        return bundles
-    if file == "-":
-        raise Usage("the rows come from standard input: say where the bundles go", hint="--bundles DIR")
-    return Path(f"{Path(file).stem}-fleet")

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
+import gzip
 import hashlib
 import io
 import json
 import sqlite3
 import sys
+import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
@@ -26,6 +30,7 @@ from iotctl.onboard.row import THING_NAME, Reading
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_GZIP: Final = b"\x1f\x8b"
 _LARGEST_CELL: Final = 131072
 _MOST_FAULTS: Final = 1000
 _ENCODINGS: Final = (
@@ -37,7 +42,7 @@ _ENCODINGS: Final = (
 
 
 class Fleet:
-    """The valid rows of a fleet file: countable, and iterable as often as needed.
+    """The valid rows of a fleet file, or the first of them: countable, and iterable as often as needed.
 
     Attributes:
         source: the file, as the user named it.
@@ -48,8 +53,9 @@ class Fleet:
 
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, limit: int | None = None) -> None:
         self.source = source
+        self._limit = limit
         self.digest = ""
         self.warnings: list[str] = []
         self.policies: Counter[str] = Counter()
@@ -58,11 +64,15 @@ class Fleet:
         self.billing_groups: Counter[str] = Counter()
         self.shadows = 0
         self._count = 0
+        self._capitals = False
         # An empty name is a private temporary database on disk that goes with the connection.
         self._rows = sqlite3.connect("")
+        # In the order of the file, so that nothing is sorted to be read; the names stand once more, in their index.
         self._rows.execute(
-            "CREATE TABLE row (thing TEXT PRIMARY KEY, folded TEXT, line INTEGER, spec TEXT) WITHOUT ROWID"
+            "CREATE TABLE row (line INTEGER PRIMARY KEY, thing TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
         )
+        self._rows.execute("PRAGMA cache_size = -16000")
+        self._digest = hashlib.sha256()
 
     def __len__(self) -> int:
         """How many things."""
@@ -70,13 +80,13 @@ class Fleet:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each row in the order of the file."""
-        for line, spec in self._rows.execute("SELECT line, spec FROM row ORDER BY line"):
+        for line, spec in self._rows.execute("SELECT line, spec FROM row ORDER BY line LIMIT ?", (self._count,)):
             yield {**json.loads(spec), "line": line}
 
     def alike(self) -> list[tuple[str, str]]:
-        """Pairs of thing names that differ only in case."""
-        found = self._rows.execute("SELECT min(thing), max(thing) FROM row GROUP BY folded HAVING count(*) > 1")
-        return found.fetchall()
+        """Pairs of thing names that differ only in case; they are ASCII."""
+        found = self._rows.execute("SELECT min(thing), max(thing) FROM row GROUP BY lower(thing) HAVING count(*) > 1")
+        return found.fetchall() if self._capitals else []
 
     def lines_with_groups(self, groups: Sequence[str]) -> list[tuple[int, list[str]]]:
         """The lines of the rows that name at least two of these groups, with those that they name."""
@@ -87,6 +97,15 @@ class Fleet:
         )
         return [(line, json.loads(named)) for line, named in found]
 
+    def policies_of_groups(self) -> dict[str, list[str]]:
+        """For each thing group, the policies of the rows that name it, at most two of them."""
+        found = self._rows.execute(
+            "SELECT value, min(policy), max(policy) FROM (SELECT spec, json_extract(spec, '$.policyName') AS policy"
+            " FROM row ORDER BY line LIMIT ?), json_each(spec, '$.thingGroups') GROUP BY value",
+            (self._count,),
+        )
+        return {group: sorted({first, last}) for group, first, last in found}
+
     def add(self, line: int, spec: dict[str, Any]) -> None:
         """Keep a valid row.
 
@@ -96,14 +115,18 @@ class Fleet:
         """
         thing, content = spec["thingName"], text.canonical(spec)
         try:
-            self._rows.execute("INSERT INTO row VALUES (?, ?, ?, ?)", (thing, thing.casefold(), line, content))
+            self._rows.execute("INSERT INTO row VALUES (?, ?, ?)", (line, thing, content))
         except sqlite3.IntegrityError:
             first, kept = self._rows.execute("SELECT line, spec FROM row WHERE thing = ?", (thing,)).fetchone()
             if kept != content:
                 raise Usage(f"{thing} stands on line {first} too, with other values", code="Duplicate") from None
             self.warnings.append(f"line {line} repeats line {first} ({thing}); it counts once")
             return
+        if self._count == self._limit:
+            return
         self._count += 1
+        self._digest.update(content.encode() + b"\n")
+        self._capitals = self._capitals or thing != thing.lower()
         self.policies[spec["policyName"]] += 1
         self.thing_groups.update(spec["thingGroups"])
         if spec["thingType"]:
@@ -115,10 +138,7 @@ class Fleet:
 
     def close(self) -> None:
         """All rows are in: take the digest, and say what is odd."""
-        digest = hashlib.sha256()
-        for (spec,) in self._rows.execute("SELECT spec FROM row ORDER BY line"):
-            digest.update(spec.encode() + b"\n")
-        self.digest = digest.hexdigest()
+        self.digest = self._digest.hexdigest()
         self.warnings += [f"{one} and {other} differ only in case" for one, other in self.alike()]
 
 
@@ -145,6 +165,12 @@ def read(source: str, reading: Reading) -> Fleet:
 
 
 def _decoded(raw: io.BufferedReader, source: str, directory: Path, reading: Reading) -> Fleet:
+    if raw.peek(2)[:2] == _GZIP:
+        try:
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                return _decoded(io.BufferedReader(unpacked), source, directory, reading)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise Usage(f"{source} is damaged: {error}", code="Gzip", on=source) from error
     head = raw.peek(4)
     for mark, encoding in _ENCODINGS:
         if head.startswith(mark):
@@ -159,7 +185,7 @@ def _decoded(raw: io.BufferedReader, source: str, directory: Path, reading: Read
 
 
 def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fleet:
-    fleet = Fleet(source)
+    fleet = Fleet(source, reading.limit)
     faults: list[Error] = []
     bad = 0
     lines = _records(stream, source, reading.delimiter)
@@ -168,12 +194,14 @@ def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fle
         raise head or Usage(
             f"{source} is empty", code="NoHeader", hint=f"its first line names the columns: {THING_NAME},…", on=source
         )
-    columns = row.header(head, source, reading)
+    layout = row.Layout.of(row.header(head, source, reading))
+    # Many rows name the same policy, and what it is called in the account is the same for all of them.
+    reading = replace(reading, policy_name=functools.lru_cache(maxsize=1024)(reading.policy_name))
     for line, cells in lines:
         try:
             if not isinstance(cells, list):
                 raise cells
-            fleet.add(line, row.parse(cells, columns, directory, reading))
+            fleet.add(line, row.parse(cells, layout, directory, reading))
         except Usage as error:
             bad += 1
             if len(faults) < _MOST_FAULTS:

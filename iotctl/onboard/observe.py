@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import bundle, templates, text
 from iotctl.errors import BadInput, Conflict, Error, NotFound, Usage
-from iotctl.onboard.plan import CLAIM, Missing, Place
+from iotctl.onboard.plan import ADOPTED, CLAIM, RUN_TAG, Missing, Place, Ways
+from iotctl.onboard.row import CORE_POLICY
 from iotctl.plan import Ref, Step
+from iotctl.semantics import policy as policy_semantics
+from iotctl.semantics import policy_lint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -63,6 +66,7 @@ def shared(aws: Aws, fleet: Fleet, policies: Iterable[str]) -> Missing:
 
     """
     documents = dict(_documents(aws, fleet, policies))
+    warnings = [warning for name, document in documents.items() for warning in _flaws(name, document)]
     groups = {name: _ask(aws, "iot:DescribeThingGroup", thingGroupName=name) for name in sorted(fleet.thing_groups)}
     _refuse_two_of_a_hierarchy(fleet, groups)
     return Missing(
@@ -76,7 +80,47 @@ def shared(aws: Aws, fleet: Fleet, policies: Iterable[str]) -> Missing:
             if not _ask(aws, "iot:DescribeBillingGroup", billingGroupName=name)
         ],
         policies=documents,
+        warnings=warnings,
     )
+
+
+def carried(aws: Aws, fleet: Fleet, missing: Missing, run_id: str) -> Missing:
+    """The same, with the policies of the rows on their thing groups where nobody else's rights change by that.
+
+    A group carries the policy of all the rows that name it where it has that policy already, or is this run's own (the
+    run makes it, or has made it: its tag says so). The policy of a core is never one: AWS does not honour it there.
+    """
+    carriers, attachments = {}, []
+    for group, policies in fleet.policies_of_groups().items():
+        if len(policies) > 1 or policies[0] == policy_name(CORE_POLICY):
+            continue
+        new = group in missing.thing_groups
+        attached = not new and policies[0] in _attached(aws, group)
+        if new or attached or _is_of_run(aws, group, run_id):
+            carriers[group] = policies[0]
+            attachments += [] if attached else [(group, policies[0])]
+    return replace(missing, carriers=carriers, attachments=attachments)
+
+
+def _attached(aws: Aws, group: str) -> list[str]:
+    pages = aws.pages("iot:ListAttachedPolicies", target=aws.target.arn(f"thinggroup/{group}"))
+    return [policy["policyName"] for page in pages for policy in page.get("policies", [])]
+
+
+def _is_of_run(aws: Aws, group: str, run_id: str) -> bool:
+    pages = aws.pages("iot:ListTagsForResource", resourceArn=aws.target.arn(f"thinggroup/{group}"))
+    return any(tag == {"Key": RUN_TAG, "Value": run_id} for page in pages for tag in page.get("tags", []))
+
+
+def _flaws(name: str, document: str) -> Iterator[str]:
+    """What Device Defender's audit would find wrong with a policy that is about to be made."""
+    try:
+        parsed = policy_semantics.parse(document)
+    except policy_semantics.PolicyError as error:
+        yield f"the policy {name} is not one that AWS takes: {error}"
+        return
+    for flaw in policy_lint.lint(parsed):
+        yield f"the policy {name}: {flaw.message} ({flaw.check})"
 
 
 def place(aws: Aws, directory: Path, platform: Platform | None) -> Place:
@@ -113,7 +157,7 @@ def arrived(world: World, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[st
         yield {**row, "state": state}
 
 
-def things(world: World, fleet: Fleet, directory: Path) -> Iterator[Finding]:
+def things(world: World, fleet: Fleet, directory: Path, ways: Ways) -> Iterator[Finding]:
     """What onboarding would meet, thing by thing: one read for each, as they come."""
     from iotctl import engine
 
@@ -121,10 +165,10 @@ def things(world: World, fleet: Fleet, directory: Path) -> Iterator[Finding]:
     for row, answer in engine.answers(step, fleet, world):
         if isinstance(answer, Error) and not isinstance(answer, NotFound):
             raise answer
-        yield _judge(row, {} if isinstance(answer, Error) else answer, directory)
+        yield _judge(row, {} if isinstance(answer, Error) else answer, directory, ways)
 
 
-def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path) -> Finding:
+def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path, ways: Ways) -> Finding:
     def finding(action: str, why: str) -> Finding:
         return Finding(row["thingName"], row["line"], action, why)
 
@@ -133,15 +177,19 @@ def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path) ->
         return finding("create", "it does not exist" + ("; its bundle is on disk" if ours else ""))
     attributes = thing.get("attributes", {})
     claim = attributes.get(CLAIM)
-    if not claim:
-        return finding("conflict", "it exists, and iotctl did not make it")
-    if claim != ours:
+    if ways.claim and not claim and not ways.adopt:
+        return finding("conflict", "it exists, and iotctl did not make it; --adopt takes it over")
+    if ways.claim and claim and claim.removeprefix(ADOPTED) != ours:
         return finding("conflict", f"it exists with another certificate ({claim[:12]}…) than this directory has")
     if row["thingType"] and thing.get("thingTypeName") != row["thingType"]:
         return finding("conflict", f"its thing type is {thing.get('thingTypeName') or 'none'}, not {row['thingType']}")
-    for name, value in row["attributes"].items():
-        if attributes.get(name) != value:
-            return finding("conflict", f"its attribute {name} is {attributes.get(name) or 'absent'}, not {value}")
+    different = [name for name, value in row["attributes"].items() if attributes.get(name) != value]
+    if ways.claim and not claim:
+        become = "".join(f"; {name} becomes {row['attributes'][name]}" for name in different)
+        return finding("adopt", f"it exists, and nobody has claimed it{become}")
+    for name in different:
+        value = row["attributes"][name]
+        return finding("conflict", f"its attribute {name} is {attributes.get(name) or 'absent'}, not {value}")
     return finding("same", "it is there, with the certificate of its bundle")
 
 

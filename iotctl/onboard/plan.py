@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iotctl import text
-from iotctl.plan import Expect, Merge, Plan, Ref, Row, Step
+from iotctl.plan import Adopt, Either, Expect, Join, Merge, Plan, Ref, Row, Step
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 RUN_TAG: Final = "iotctl-run"
 CLAIM: Final = "iotctl-cert"
+ADOPTED: Final = "adopted:"
+"""Before the certificate id in the claim of a thing that was there before us: it stays when the run is taken back."""
+
 _NOT_KEPT: Final = frozenset({"tags", "policyDocument", "caCertificate", "registrationConfig"})
 AUTHORITY: Final = "file:FleetAuthority"
 
@@ -46,6 +49,11 @@ class Missing:
     billing_groups: Sequence[str] = ()
     policies: Mapping[str, str] = field(default_factory=dict)
     """Name -> document, as JSON text."""
+    carriers: Mapping[str, str] = field(default_factory=dict)
+    """Thing group -> the policy that all of its things have through it."""
+    attachments: Sequence[tuple[str, str]] = ()
+    """(thing group, policy) that are to be attached; the groups are this run's own."""
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +87,73 @@ class Keys:
     registered_ca: bool = False
 
 
-def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How things are met and left.
+
+    Attributes:
+        adopt: a thing that exists and that nobody has claimed becomes ours.
+        claim: a thing carries the id of its certificate, so that no other run gives it another one.
+        verify: what was done is read again, thing by thing.
+
+    """
+
+    adopt: bool = False
+    claim: bool = True
+    verify: bool = False
+
+
+class Placed:
+    """The rows of a fleet, each with the policy that goes on its certificate: none where one of its groups has it."""
+
+    def __init__(self, fleet: Fleet, carriers: Mapping[str, str]) -> None:
+        self._fleet = fleet
+        self._carriers = carriers
+
+    def __len__(self) -> int:
+        return len(self._fleet)
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._fleet:
+            carried = any(self._carriers.get(group) == row["policyName"] for group in row["thingGroups"])
+            yield {**row, "certificatePolicy": None if carried else row["policyName"]}
+
+
+def onboarding(fleet: Fleet, missing: Missing, place: Place, keys: Keys, ways: Ways | None = None) -> Plan:
     """Register every thing of a fleet, each with its own key and certificate.
 
     The order within a thing is what makes it safe to stop anywhere: bundle on disk, the thing claimed by the id of its
     certificate, the certificate registered, attached, placed in its groups, and last the policy, so that a certificate
     has no permission until all else is in place.
     """
+    ways = ways or Ways()
     run_id = identity(fleet.digest, place, keys)
-    shared = tuple(shared_steps(missing, run_id, keys))
+    shared = (*shared_steps(missing, run_id, keys), *_attachments(missing, place))
+    rows = Placed(fleet, missing.carriers)
+    # Counted only where it is not one a row: a million rows are read for it.
+    attached = sum(1 for row in rows if row["certificatePolicy"]) if missing.carriers else len(fleet)
     return Plan(
         command="onboard apply",
         run_id=run_id,
         target=place.target,
         summary=f"register {text.count(len(fleet), 'thing')}, each with its own key and certificate",
         shared=(*authority(place, keys), recorded(place, run_id, shared), *shared),
-        each=(bundled(place, keys, run_id), *registration(keys), *placement()),
-        rows=fleet,
+        each=(
+            bundled(place, keys, run_id),
+            *registration(keys, ways),
+            *placement(Ref("row.certificatePolicy")),
+            *(_verification(ways) if ways.verify or not ways.claim else ()),
+        ),
+        rows=rows,
         directory=place.directory,
         calls={
             "iot:AddThingToThingGroup": sum(fleet.thing_groups.values()),
             "iot:AddThingToBillingGroup": sum(fleet.billing_groups.values()),
             "iot-data:UpdateThingShadow": fleet.shadows,
+            "iot:AttachPolicy": attached,
         },
         shows={"certificateId": Ref("certificate.certificateId")},
-        warnings=tuple(fleet.warnings),
+        warnings=(*fleet.warnings, *missing.warnings),
     )
 
 
@@ -159,6 +209,12 @@ def shared_steps(
             {"policyName": name, "policyDocument": document, "tags": tags},
             on_exists=(Expect("policyDocument", document, op="iot:GetPolicy"),),
         )
+
+
+def _attachments(missing: Missing, place: Place) -> Iterator[Step]:
+    """The policies that this run's own groups carry for their things."""
+    for group, policy in missing.attachments:
+        yield Step("iot:AttachPolicy", {"policyName": policy, "target": place.target.arn(f"thinggroup/{group}")})
 
 
 def _registered_ca(tags: Sequence[Mapping[str, str]], registration: Mapping[str, Any] | None) -> Step:
@@ -238,28 +294,36 @@ def bundled(place: Place, keys: Keys, run_id: str, *, chain: bool = False) -> St
     )
 
 
-def registration(keys: Keys, *, exclusive: bool = True) -> Iterator[Step]:
+def registration(keys: Keys, ways: Ways | None = None, *, exclusive: bool = True) -> Iterator[Step]:
     """The thing, claimed by its certificate; the certificate; and that the one belongs to the other.
 
     Args:
         keys: whether the fleet CA is registered.
+        ways: whether it is claimed, and adopted where it is there.
         exclusive: whether it belongs to no other; AWS's own engines do not attach it so.
 
     """
+    ways = ways or Ways()
     certificate_id = Ref("certificate.certificateId")
+    claimed = Either((certificate_id, Join((ADOPTED, certificate_id))))
+    claim = {CLAIM: certificate_id} if ways.claim else {}
+    declared = (
+        Expect("attributes", Ref("row.attributes"), op="iot:DescribeThing"),
+        Expect("thingTypeName", Ref("row.thingType"), op="iot:DescribeThing"),
+    )
     yield Step(
         "iot:CreateThing",
         {
             "thingName": Ref("row.thingName"),
             "thingTypeName": Ref("row.thingType"),
-            "attributePayload": {"attributes": Merge((Ref("row.attributes"), {CLAIM: certificate_id}))},
+            "attributePayload": {"attributes": Merge((Ref("row.attributes"), claim))},
         },
         expect=Expect("thingName", Ref("row.thingName")),
         on_exists=(
-            Expect(f"attributes.{CLAIM}", certificate_id, op="iot:DescribeThing"),
-            Expect("attributes", Ref("row.attributes"), op="iot:DescribeThing"),
-            Expect("thingTypeName", Ref("row.thingType"), op="iot:DescribeThing"),
+            *((Expect(f"attributes.{CLAIM}", claimed, op="iot:DescribeThing"),) if ways.claim else ()),
+            *declared,
         ),
+        adopt=_adoption() if ways.adopt else None,
     )
     signer = {"caCertificatePem": Ref("authority.certificatePem")} if keys.registered_ca else {}
     yield Step(
@@ -285,7 +349,45 @@ def registration(keys: Keys, *, exclusive: bool = True) -> Iterator[Step]:
     )
 
 
-def placement() -> Iterator[Step]:
+def _adoption() -> Adopt:
+    """A thing that was there before: it gets the row's attributes and a claim that says so, and keeps its type."""
+    claim = {CLAIM: Join((ADOPTED, Ref("certificate.certificateId")))}
+    return Adopt(
+        unclaimed=f"attributes.{CLAIM}",
+        keeps=(Expect("thingTypeName", Ref("row.thingType")),),
+        step=Step(
+            "iot:UpdateThing",
+            {
+                "thingName": Ref("row.thingName"),
+                "attributePayload": {"attributes": Merge((Ref("row.attributes"), claim)), "merge": True},
+                "expectedVersion": Ref("found.version"),
+            },
+        ),
+    )
+
+
+def _verification(ways: Ways) -> Iterator[Step]:
+    """What was done, read again: the thing's one certificate, its state, its policy."""
+    arn = Ref("certificate.certificateArn")
+    # A thing that was adopted may have others, which are not ours.
+    ours = Expect("principals", arn, within=True) if ways.adopt else Expect("principals", (arn,))
+    yield Step("iot:ListThingPrincipals", {"thingName": Ref("row.thingName")}, expect=ours, verifies=True)
+    yield Step(
+        "iot:DescribeCertificate",
+        {"certificateId": Ref("certificate.certificateId")},
+        expect=Expect("certificateDescription.status", "ACTIVE"),
+        verifies=True,
+    )
+    yield Step(
+        "iot:ListAttachedPolicies",
+        {"target": arn},
+        for_each=Ref("row.certificatePolicy"),
+        expect=Expect("policies", {"policyName": Ref("item")}, within=True),
+        verifies=True,
+    )
+
+
+def placement(policy: Ref = Ref("row.policyName")) -> Iterator[Step]:  # noqa: B008  a value that never changes
     """Groups, initial state, and last what it may do."""
     thing_name = Ref("row.thingName")
     yield Step(
@@ -305,4 +407,8 @@ def placement() -> Iterator[Step]:
         # The initial state is for a thing that has none: a run that goes on must not undo what happened since.
         unless_found="iot-data:GetThingShadow",
     )
-    yield Step("iot:AttachPolicy", {"policyName": Ref("row.policyName"), "target": Ref("certificate.certificateArn")})
+    yield Step(
+        "iot:AttachPolicy",
+        {"policyName": Ref("item"), "target": Ref("certificate.certificateArn")},
+        for_each=policy,
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +13,7 @@ from iotctl.errors import Usage
 from iotctl.semantics import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 THING_NAME: Final = "thing_name"
@@ -20,7 +22,7 @@ PREFIXES: Final = ("attr:", "shadow:")
 CLAIM: Final = "iotctl-cert"
 CORE_POLICY: Final = "greengrass-core"
 
-_CONTROLS: Final = frozenset(chr(code) for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)))
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Reading:
         policy: for rows that name none.
         policy_name: the name in the account of what a `policy` cell says.
         check_csr: raises Usage for a CSR that cannot be signed.
+        limit: how many rows count; all of them are judged.
+        claim: whether one attribute of each thing is ours.
 
     """
 
@@ -41,6 +45,8 @@ class Reading:
     check_csr: Callable[[str], None]
     delimiter: str = ","
     renamed: Mapping[str, str] | None = None
+    limit: int | None = None
+    claim: bool = True
 
 
 def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
@@ -85,7 +91,7 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
 def _known_column(name: str, position: int, source: str) -> None:
     if not name or name in COLUMNS:
         return
-    if _CONTROLS.intersection(name):
+    if _CONTROL.search(name):
         raise Usage(f"{source}: the name of column {position} has a control character", code="Header", on=source)
     if name.startswith("shadow:") and all(name.removeprefix("shadow:").split(".")):
         return
@@ -106,26 +112,47 @@ def _known_column(name: str, position: int, source: str) -> None:
     )
 
 
-def parse(cells: Sequence[str], columns: Sequence[str], directory: Path, reading: Reading) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a file, looked at once for all its lines.
+
+    Attributes:
+        columns: their names, in order.
+        attributes: those that are attributes, with the attribute's name.
+        shadow: those that are initial desired state, with their path.
+        plain: whether each has a name, and none of them keeps its white space.
+
+    """
+
+    columns: Sequence[str]
+    attributes: Sequence[tuple[str, str]]
+    shadow: Sequence[tuple[str, Sequence[str]]]
+    plain: bool
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> Layout:
+        """The layout of these columns."""
+        attributes = [(name, name.removeprefix("attr:")) for name in columns if name.startswith("attr:")]
+        shadow = [(name, name.removeprefix("shadow:").split(".")) for name in columns if name.startswith("shadow:")]
+        return cls(columns, attributes, shadow, plain=all(columns) and not shadow)
+
+
+def parse(cells: Sequence[str], layout: Layout, directory: Path, reading: Reading) -> dict[str, Any]:
     """One line's values, judged.
 
     Raises:
         Usage: everything that is wrong with the line.
 
     """
+    columns = layout.columns
     if len(cells) != len(columns):
         raise Usage(f"{text.count(len(cells), 'cell')} where the header has {len(columns)}", code="Cells")
     faults: list[str] = []
-    values: dict[str, str] = {}
-    for name, cell in zip(columns, cells, strict=True):
-        if _CONTROLS.intersection(cell):
-            faults.append(f"the cell of {name or 'a column without a name'} has a control character")
-        elif not name:
-            if cell.strip():
-                faults.append(f"{text.sanitize(cell)!r} stands in a column without a name")
-        else:
-            values[name] = cell if name.startswith("shadow:") else cell.strip()
-    spec = _spec(values, reading, faults)
+    if layout.plain and not _CONTROL.search("".join(cells)):
+        values = dict(zip(columns, map(str.strip, cells), strict=True))
+    else:
+        values = dict(_values(cells, columns, faults))
+    spec = _spec(values, layout, reading, faults)
     if not faults and values.get("csr"):
         spec["csr"] = _csr(directory / values["csr"], values["csr"], reading, faults)
     if faults:
@@ -133,7 +160,18 @@ def parse(cells: Sequence[str], columns: Sequence[str], directory: Path, reading
     return spec
 
 
-def _spec(values: Mapping[str, str], reading: Reading, faults: list[str]) -> dict[str, Any]:
+def _values(cells: Sequence[str], columns: Sequence[str], faults: list[str]) -> Iterator[tuple[str, str]]:
+    for name, cell in zip(columns, cells, strict=True):
+        if _CONTROL.search(cell):
+            faults.append(f"the cell of {name or 'a column without a name'} has a control character")
+        elif not name:
+            if cell.strip():
+                faults.append(f"{text.sanitize(cell)!r} stands in a column without a name")
+        else:
+            yield name, cell if name.startswith("shadow:") else cell.strip()
+
+
+def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: list[str]) -> dict[str, Any]:
     def checked(rule: names.Rule, value: str) -> str:
         if fault := rule.fault(value):
             faults.append(text.sanitize(fault))
@@ -144,47 +182,55 @@ def _spec(values: Mapping[str, str], reading: Reading, faults: list[str]) -> dic
     billing_group = values.get("billing_group", "")
     policy = values.get("policy") or reading.policy
     policy_name = checked(names.POLICY_NAME, reading.policy_name(policy))
-    if values.get("policy", "").endswith((".json", ".j2")):
+    if policy is not reading.policy and policy.endswith((".json", ".j2")):
         faults.append("a policy cell names a template or a policy of the account; a file goes with --policy")
     if policy == CORE_POLICY and len(thing_name) > names.COMMON_NAME_LENGTH:
         longest = names.COMMON_NAME_LENGTH
         faults.append(
             f"the name of a core may have {longest} characters: its policy knows it by its certificate's name"
         )
-    groups = [group.strip() for group in values.get("thing_groups", "").split(";") if group.strip()]
-    for group in groups:
-        checked(names.THING_GROUP_NAME, group)
-    if len(groups) > names.GROUPS_PER_THING:
-        faults.append(f"{len(groups)} thing groups, more than {names.GROUPS_PER_THING}")
+    groups, wrong = _groups(values.get("thing_groups", ""))
+    faults += wrong
     if thing_type:
         checked(names.THING_TYPE_NAME, thing_type)
     if billing_group:
         checked(names.BILLING_GROUP_NAME, billing_group)
-    attributes = {name[5:]: value for name, value in values.items() if name.startswith("attr:") and value}
+    attributes = {name: values[column] for column, name in layout.attributes if values.get(column)}
     for value in attributes.values():
         checked(names.ATTRIBUTE_VALUE, value)
     most = names.ATTRIBUTES_WITH_TYPE if thing_type else names.ATTRIBUTES_WITHOUT_TYPE
-    if len(attributes) + 1 > most:
+    if len(attributes) + reading.claim > most:
         more = "" if thing_type else "; with a thing_type it may have 50"
-        faults.append(f"{len(attributes)} attributes, and {CLAIM} makes more than {most}{more}")
+        ours = f", and {CLAIM} makes" if reading.claim else ","
+        faults.append(f"{len(attributes)} attributes{ours} more than {most}{more}")
     return {
         "thingName": thing_name,
         "thingType": thing_type or None,
-        "thingGroups": sorted(set(groups)),
+        "thingGroups": groups,
         "billingGroup": billing_group or None,
         "policyName": policy_name,
         "attributes": attributes,
-        "shadow": _shadow(values, faults),
+        "shadow": _shadow(values, layout, faults) if layout.shadow else None,
     }
 
 
-def _shadow(values: Mapping[str, str], faults: list[str]) -> str | None:
+@functools.lru_cache(maxsize=4096)
+def _groups(cell: str) -> tuple[Sequence[str], Sequence[str]]:
+    """The thing groups that a cell names, and what is wrong with them: many rows name the same."""
+    groups = [group.strip() for group in cell.split(";") if group.strip()]
+    faults = [text.sanitize(fault) for group in groups if (fault := names.THING_GROUP_NAME.fault(group))]
+    if len(groups) > names.GROUPS_PER_THING:
+        faults.append(f"{len(groups)} thing groups, more than {names.GROUPS_PER_THING}")
+    return sorted(set(groups)), faults
+
+
+def _shadow(values: Mapping[str, str], layout: Layout, faults: list[str]) -> str | None:
     """The body of the update that sets the initial desired state; None where the row sets nothing."""
     desired: dict[str, Any] = {}
-    for name, cell in values.items():
-        if not name.startswith("shadow:") or not cell:
+    for name, (*parents, leaf) in layout.shadow:
+        cell = values.get(name)
+        if not cell:
             continue
-        *parents, leaf = name.removeprefix("shadow:").split(".")
         if len(parents) >= names.SHADOW_DEPTH:
             faults.append(f"{name} is nested deeper than {names.SHADOW_DEPTH} levels")
         place = desired

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iotctl import text
-from iotctl.onboard.plan import CLAIM
+from iotctl.onboard.plan import ADOPTED, CLAIM
 from iotctl.plan import Expect, Join, Plan, Ref, Step, Use
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from iotctl.plan import Row
     from iotctl.target import Target
-
-ADOPTED: Final = "adopted:"
-"""Before the certificate id in the claim of a thing that was there before us: it stays when the run is taken back."""
 
 _THING: Final = {"thingName": Ref("row.thingName")}
 _THINGS_OF_TYPE: Final = Use("iot:ListThings", "things", {"maxResults": 1})

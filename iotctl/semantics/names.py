@@ -5,12 +5,16 @@ Sources: the AWS IoT API reference (ThingName, AttributeName, …) and "AWS IoT 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """What a kind of name must be.
 
@@ -27,8 +31,14 @@ class Rule:
     longest: int
     shortest: int = 1
 
+    @functools.cached_property
+    def _fits(self) -> Callable[[str], object]:
+        return re.compile(f"{self.alphabet}{{{self.shortest},{self.longest}}}", re.ASCII).fullmatch
+
     def fault(self, value: str) -> str:
         """Why this value is refused; empty when it is not."""
+        if self._fits(value):
+            return ""
         if len(value) < self.shortest:
             return f"the {self.noun} is empty"
         if len(value) > self.longest:

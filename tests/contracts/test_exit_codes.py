@@ -11,7 +11,7 @@ import pytest
 from iotctl import errors, files, plan
 from iotctl.cli import _code_of
 from iotctl.errors import Exit, worst
-from iotctl.onboard import cli as onboard
+from iotctl.onboard.request import Request
 from iotctl.target import Target
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_command_ends_with_the_code_of_its_error(
     def fail(*_: object) -> None:
         raise kind("it failed", hint="do this")
 
-    monkeypatch.setattr(onboard, "_read", fail)
+    monkeypatch.setattr(Request, "rows", fail)
     ran = iotctl("onboard", "check", "x.csv", "-o", "json")
     assert (_CODES[kind], _CODES[kind], "error") == (ran.code, ran.envelope["exitCode"], ran.envelope["status"])
     assert ran.stderr == "error: it failed\n  next:  do this\n"
@@ -131,7 +131,7 @@ def test_a_bug_is_told_as_one(iotctl: Callable[..., Ran], monkeypatch: pytest.Mo
     def crash(*_: object) -> None:
         raise ZeroDivisionError('Signature=s3cr3t "\x1b[31m')
 
-    monkeypatch.setattr(onboard, "_read", crash)
+    monkeypatch.setattr(Request, "rows", crash)
     ran = iotctl("onboard", "check", "x.csv", "-o", "json")
     assert (1, "Internal", "a bug in iotctl") == (
         ran.code,
@@ -152,7 +152,7 @@ def test_an_interrupt_is_130(iotctl: Callable[..., Ran], monkeypatch: pytest.Mon
     def interrupt(*_: object) -> plan.Plan:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(onboard, "_read", interrupt)
+    monkeypatch.setattr(Request, "rows", interrupt)
     ran = iotctl("onboard", "check", "x", "-o", "json")
     assert (130, 130, "error: interrupted\n") == (ran.code, ran.envelope["exitCode"], ran.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -98,6 +99,7 @@ _PLAIN = "thing_name,attr:a\nx,1\ny,2\n"
         pytest.param(b'"thing_name", attr:a \n"x"," 1 "\n\n , \ny,2\n\n', id="quotes, spaces, blank lines"),
         pytest.param(b"thing_name,attr:a,,\nx,1,,\ny,2,,\n", id="Excel's empty columns"),
         pytest.param(b"thing_name,attr:a\nx,1\nx,1\ny,2\n", id="a line twice"),
+        pytest.param(gzip.compress(_PLAIN.encode("utf-8-sig")), id="gzip"),
     ],
 )
 def test_the_same_rows_are_the_same_run(read: Callable[..., fleet.Fleet], content: bytes) -> None:
@@ -230,6 +232,25 @@ def test_a_header_that_cannot_be_used(read: Callable[..., fleet.Fleet], head: st
         read(f"{head}\nx,1,1\n" if head else "")
     assert reason in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_a_damaged_gzip_file_is_told(read: Callable[..., fleet.Fleet]) -> None:
+    """Cut short, or another file with the same first bytes."""
+    for content in (gzip.compress(_PLAIN.encode())[:-9], b"\x1f\x8b" + b"x" * 50):
+        with pytest.raises(Usage, match="is damaged"):
+            read(content)
+
+
+def test_a_limit_takes_the_first_rows_and_judges_all(read: Callable[..., fleet.Fleet]) -> None:
+    """The counts are of those that are taken; a bad line or a second one of a name is told wherever it stands."""
+    content = "thing_name,thing_groups\na,g\nb,g\nc,g;h\n"
+    found = read(content, limit=2)
+    assert (2, ["a", "b"], {"g": 2}) == (len(found), [row["thingName"] for row in found], found.thing_groups)
+    assert read("thing_name,thing_groups\na,g\nb,g\n").digest == found.digest
+    assert 3 == len(read(content, limit=9))
+    for bad in ("no/slash,\n", "a,other\n"):
+        with pytest.raises(BadInput):
+            read(content + bad, limit=1)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])

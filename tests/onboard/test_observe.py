@@ -12,6 +12,7 @@ from iotctl import bundle, pki, templates
 from iotctl.engine import World
 from iotctl.errors import BadInput, Conflict, NotFound
 from iotctl.onboard import fleet, observe, row
+from iotctl.onboard.plan import Ways
 from iotctl.target import Platform, Target
 
 _VALUES = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
@@ -145,13 +146,22 @@ def test_what_onboarding_would_meet_thing_by_thing(tmp_path: Path) -> None:
         f"{name},t,oslo\n" for name in ("new", "waiting", "ours", "foreign", "claimed", "other_type", "other_value")
     )
     world = World(call=account.call, members=lambda _: frozenset())
-    found = sorted(observe.things(world, _fleet(tmp_path, csv), tmp_path), key=lambda finding: finding.line)
+    rows = _fleet(tmp_path, csv)
+    found = sorted(observe.things(world, rows, tmp_path, Ways()), key=lambda finding: finding.line)
     assert [
         ("new", 2, "create", "it does not exist"),
         ("waiting", 3, "create", "it does not exist; its bundle is on disk"),
         ("ours", 4, "same", "it is there, with the certificate of its bundle"),
-        ("foreign", 5, "conflict", "it exists, and iotctl did not make it"),
+        ("foreign", 5, "conflict", "it exists, and iotctl did not make it; --adopt takes it over"),
         ("claimed", 6, "conflict", "it exists with another certificate (ffffffffffff…) than this directory has"),
         ("other_type", 7, "conflict", "its thing type is none, not t"),
         ("other_value", 8, "conflict", "its attribute site is rome, not oslo"),
     ] == [(one.thing_name, one.line, one.action, one.why) for one in found]
+    adopting = {one.thing_name: one.why for one in observe.things(world, rows, tmp_path, Ways(adopt=True))}
+    assert "its thing type is none, not t" == adopting["foreign"]
+    account._things["foreign"] = {"attributes": {"site": "rome"}, "thingTypeName": "t"}
+    adopting = {
+        one.thing_name: (one.action, one.why) for one in observe.things(world, rows, tmp_path, Ways(adopt=True))
+    }
+    assert ("adopt", "it exists, and nobody has claimed it; site becomes oslo") == adopting["foreign"]
+    assert "conflict" == adopting["claimed"][0]

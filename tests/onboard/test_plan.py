@@ -13,7 +13,7 @@ from iotctl.account.needs import OPERATIONS
 from iotctl.aws import service_model
 from iotctl.onboard import fleet, observe, row
 from iotctl.onboard import plan as planning
-from iotctl.plan import Plan, resolve
+from iotctl.plan import Either, Plan, resolve
 from iotctl.semantics import permissions
 from iotctl.target import Target
 
@@ -110,7 +110,7 @@ def test_calls_are_counted_by_what_the_rows_name(rows: fleet.Fleet) -> None:
 def test_parameters_are_those_of_aws(rows: fleet.Fleet) -> None:
     """Resolved for a row, every step's parameters are members of the operation's input, the required ones all there."""
     scope = {
-        "row": next(iter(rows)),
+        "row": {**next(iter(rows)), "certificatePolicy": "p"},
         "item": "x",
         "certificate": {"certificateId": "c1", "certificateArn": "arn", "certificatePem": "PEM"},
     }
@@ -133,9 +133,60 @@ def test_a_thing_is_claimed_by_the_id_of_its_certificate(rows: fleet.Fleet) -> N
         "thingTypeName": "press",
         "attributePayload": {"attributes": {"site": "oslo", "iotctl-cert": "c1"}},
     } == resolve(create.params, scope)
-    assert [("attributes.iotctl-cert", "c1"), ("attributes", {"site": "oslo"}), ("thingTypeName", "press")] == [
-        (expect.path, resolve(expect.equals, scope)) for expect in create.on_exists
+    assert [
+        ("attributes.iotctl-cert", Either(("c1", "adopted:c1"))),
+        ("attributes", {"site": "oslo"}),
+        ("thingTypeName", "press"),
+    ] == [(expect.path, resolve(expect.equals, scope)) for expect in create.on_exists]
+
+
+def test_a_thing_is_adopted_only_when_that_is_asked_for(rows: fleet.Fleet) -> None:
+    """It gets the row's attributes and a claim that says that it was there before; its type stays."""
+    assert _plan(rows).each[1].adopt is None
+    adopt = (
+        planning.onboarding(rows, planning.Missing(), _place(), planning.Keys(), planning.Ways(adopt=True))
+        .each[1]
+        .adopt
+    )
+    assert adopt
+    scope = {"row": next(iter(rows)), "certificate": {"certificateId": "c1"}, "found": {"version": 7}}
+    assert {
+        "thingName": "a",
+        "attributePayload": {"attributes": {"site": "oslo", "iotctl-cert": "adopted:c1"}, "merge": True},
+        "expectedVersion": 7,
+    } == resolve(adopt.step.params, scope)
+    assert ["thingTypeName"] == [expect.path for expect in adopt.keeps]
+
+
+def test_without_a_claim_what_was_done_is_read_again(rows: fleet.Fleet) -> None:
+    """Nothing keeps a second run from the thing then: that it has one certificate, ours, is looked at afterwards."""
+    plan = planning.onboarding(rows, planning.Missing(), _place(), planning.Keys(), planning.Ways(claim=False))
+    scope = {"row": next(iter(rows)), "certificate": {"certificateId": "c1", "certificateArn": "arn"}}
+    assert {"site": "oslo"} == resolve(plan.each[1].params, scope)["attributePayload"]["attributes"]
+    reads = [step for step in plan.each if step.verifies]
+    assert ["iot:ListThingPrincipals", "iot:DescribeCertificate", "iot:ListAttachedPolicies"] == [
+        step.op for step in reads
     ]
+    assert reads[0].expect
+    assert ["arn"] == resolve(reads[0].expect.equals, scope)
+
+
+def test_a_policy_that_a_group_carries_is_not_put_on_the_certificate(tmp_path: Path) -> None:
+    """Only for the rows whose own policy one of their groups has; the group gets it after both are made."""
+    rows = _read(tmp_path, "thing_name,thing_groups,policy\na,g,\nb,h,\nc,g,Other\n")
+    missing = planning.Missing(
+        thing_groups=["g"],
+        policies={"iotctl-thing": "{}"},
+        carriers={"g": "iotctl-thing"},
+        attachments=[("g", "iotctl-thing")],
+    )
+    plan = planning.onboarding(rows, missing, _place(), planning.Keys())
+    assert [None, "iotctl-thing", "Other"] == [row["certificatePolicy"] for row in plan.rows]
+    assert ("iot:AttachPolicy", "arn:aws:iot:us-east-1:123456789012:thinggroup/g") == (
+        plan.shared[-1].op,
+        plan.shared[-1].params["target"],
+    )
+    assert 3 == plan.operations()["iot:AttachPolicy"]
 
 
 def test_the_initial_state_never_undoes_a_later_one(rows: fleet.Fleet) -> None:
