@@ -31,6 +31,7 @@ from iotctl.errors import (
     Local,
     NotFound,
     Refused,
+    RolloutFailed,
     Temporary,
     Timeout,
 )
@@ -242,10 +243,13 @@ class _Steps:
         yield []
 
     def once(self, step: Step, scope: dict[str, Any]) -> None:
-        """A step that is done once for all things; where it fails, what is declared for that, before its failure."""
+        """A step that is done once for all things; where its verdict is no, what is declared for that, first.
+
+        A wait that is stopped, or lasted too long, is no verdict: the same command goes on with it.
+        """
         try:
             self.traffic.drive(self.perform(step, scope))
-        except Error:
+        except RolloutFailed:
             for other in step.otherwise:
                 self.traffic.drive(self.perform(other, scope))
             raise

@@ -129,7 +129,7 @@ class Step:
         params: AWS's own parameter names; values that are None or {} when resolved are left out.
         name: under which later steps of the same thing may refer to its answer.
         for_each: run once for each element (a list), or once (any other value), or not at all (None, empty).
-        otherwise: of a shared step: what is done where it fails, before its failure ends the run.
+        otherwise: of a shared step: what is done where it ends in RolloutFailed, before that ends the run.
         expect: what its own answer must hold; a difference is an Integrity error.
         on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
         adopt: what is done first with something of that name that nobody has claimed; None: it stays as it is.

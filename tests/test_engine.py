@@ -20,6 +20,7 @@ from iotctl.errors import (
     Local,
     NotFound,
     Refused,
+    RolloutFailed,
     Temporary,
     Throttled,
     Timeout,
@@ -330,6 +331,26 @@ def test_a_shared_step_that_fails_ends_the_run_before_any_thing() -> None:
     with pytest.raises(Conflict):
         _run(_plan(Step("iot:A", _NAME), shared=(Step("iot:S"),)), account)
     assert [("iot:S", "")] == account.calls
+
+
+@pytest.mark.parametrize(
+    ("error", "back"), [(RolloutFailed("no"), True), (Timeout("late"), False), (Interrupted("stop"), False)]
+)
+def test_a_verdict_of_no_has_its_way_back(error: Error, back: bool) -> None:
+    """Before the run ends; a wait that was cut short is no verdict."""
+    account = _fails(error, op="iot:S")
+    judged = Step("iot:S", otherwise=(Step("iot:B"),))
+    with pytest.raises(type(error)):
+        _run(_plan(Step("iot:A", _NAME), shared=(judged,)), account)
+    assert ["iot:S", *(["iot:B"] if back else [])] == [op for op, _ in account.calls]
+
+
+def test_a_shared_step_for_each_of_a_list() -> None:
+    """Of values that the plan knows itself; the plan counts them."""
+    account = _fails(Conflict("x"), op="none")
+    plan = _plan(things=0, shared=(Step("iot:A", {"thingName": Ref("item")}, for_each=("a", "b")),))
+    _run(plan, account)
+    assert ([("iot:A", "a"), ("iot:A", "b")], {"iot:A": 2}) == (account.calls, plan.operations())
 
 
 def test_what_is_settled_is_skipped() -> None:

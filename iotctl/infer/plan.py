@@ -7,7 +7,6 @@ the canary's verdict, for the cores.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -185,7 +184,7 @@ def _made(release: Release, run_id: str) -> Iterator[Step]:
         yield Step("s3:Upload", {"path": file.path, "size": file.size, "sha256": file.sha256, **place})
     yield Step(
         "greengrassv2:CreateComponentVersion",
-        {"inlineRecipe": json.dumps(release.recipe), "clientToken": run_id},
+        {"inlineRecipe": text.canonical(release.recipe), "clientToken": run_id},
         hint="is the release taken by another model? give a new --release",
     )
     yield Step(DEPLOYABLE, {"arn": release.arn})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files, scope
+from iotctl import files, scope, text
 from iotctl.errors import Conflict, NotFound, Usage
 from iotctl.infer import component, model, observe, plan, preflight, sources, trial, words
 from iotctl.infer.deployed import Deployed
+from iotctl.semantics.recipe import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,6 +156,11 @@ def _release(aws: Aws, made: Component, found: model.Model, bucket: str, kept: P
 
     """
     recipe = made.recipe(bucket)
+    size = len(text.canonical(recipe).encode())
+    if size > LARGEST:
+        raise Usage(
+            f"the recipe would have {size:,} bytes, more than Greengrass' {LARGEST:,}: fewer wheels or settings"
+        )
     before = observe.recipe(aws, made.name, made.version)
     if before is not None and (differing := list(_differing(recipe, before))):
         raise Conflict(
