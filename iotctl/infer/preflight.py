@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 from iotctl.errors import Denied, NotFound, Unsupported, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from iotctl.aws import Aws
 
 FEW: Final = 20
@@ -34,20 +32,20 @@ def bucket(aws: Aws, name: str) -> None:
         ) from error
 
 
-def token_exchange(aws: Aws, bucket_name: str, actions: Sequence[str]) -> tuple[str, ...]:
-    """Why cores may not be allowed to fetch the artifacts, as warnings; none where a role is sure to be.
+def token_exchange(aws: Aws, bucket_name: str, action: str, key: str) -> tuple[str, ...]:
+    """Why cores may not be allowed an action on a key of a bucket, as warnings; none where a role is sure to be.
 
     Which role alias a core takes is in its own configuration, so every role alias of the account is looked at.
     """
     if aws.target.kind == "local":
         return ()  # there is no IAM here that could refuse it
-    told = f"the cores' token exchange role must be allowed {' and '.join(actions)} on {bucket_name}"
+    told = f"the cores' token exchange role must be allowed {action} on {bucket_name}"
     try:
         pages = aws.pages("iot:ListRoleAliases")
         aliases = [alias for page in pages for alias in page.get("roleAliases", ())]
         if not aliases:
             return ("there is no role alias, and Greengrass cores need one: iotctl account template makes it",)
-        refused = [words for alias in aliases[:FEW] if (words := _refused(aws, alias, bucket_name, actions))]
+        refused = [words for alias in aliases[:FEW] if (words := _refused(aws, alias, f"{bucket_name}/{key}", action))]
     except (Denied, Unsupported) as error:
         return (f"{told}; it could not be checked ({error.code})",)
     if len(refused) < len(aliases):
@@ -55,14 +53,14 @@ def token_exchange(aws: Aws, bucket_name: str, actions: Sequence[str]) -> tuple[
     return (f"{told}, and is not: {'; '.join(refused)} (iotctl account template TokenExchangeRole=NAME grants it)",)
 
 
-def _refused(aws: Aws, alias: str, bucket_name: str, actions: Sequence[str]) -> str:
-    """Why a role alias' role may not do these actions; nothing where it may."""
+def _refused(aws: Aws, alias: str, place: str, action: str) -> str:
+    """Why a role alias' role may not do this; nothing where it may."""
     described = aws.call("iot:DescribeRoleAlias", roleAlias=alias)["roleAliasDescription"]
     role = str(described["roleArn"])
-    resource = f"arn:{aws.target.partition}:s3:::{bucket_name}/models/any"
+    resource = f"arn:{aws.target.partition}:s3:::{place}"
     try:
         answer = aws.call(
-            "iam:SimulatePrincipalPolicy", PolicySourceArn=role, ActionNames=list(actions), ResourceArns=[resource]
+            "iam:SimulatePrincipalPolicy", PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource]
         )
     except NotFound:
         return f"{alias}: its role {role} is gone"

@@ -240,11 +240,9 @@ def _canary(aws: Aws, rolling: Rolling, now: Deployed, of: str) -> plan.Canary |
 
 def _warnings(aws: Aws, asked: Asked, bucket: str, found: model.Model, tried: trial.Tried | None) -> Iterator[str]:
     feedback = asked.options.feedback
-    actions = {bucket: ["s3:GetObject"]}
+    yield from preflight.token_exchange(aws, bucket, "s3:GetObject", "models/any")
     if feedback:
-        actions.setdefault(feedback.bucket, []).append("s3:PutObject")
-    for name, wanted in actions.items():
-        yield from preflight.token_exchange(aws, name, wanted)
+        yield from preflight.token_exchange(aws, feedback.bucket, "s3:PutObject", f"{feedback.prefix}/any")
     if found.sample is None and asked.options.interval:
         yield "there is no --sample: every interval repeats an input of zeros"
     if tried and tried.kind == "classification" and not found.labels:
