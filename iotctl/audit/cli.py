@@ -105,7 +105,7 @@ def run(
         live=live,
         fresh=fresh,
     )
-    if _by_defender(engine, configure=configure):
+    if _by_defender(engine, configure=configure, sample=sample):
         audit, more = defender.audited(
             ctx.obj, wanted.checks, wanted.rules, scope, configure=configure, timeout=timeout
         )
@@ -286,9 +286,11 @@ def violations(
     return Result({"violations": found}, table, exit=Exit.DIFFERS if found else Exit.OK)
 
 
-def _by_defender(engine: str, *, configure: bool) -> bool:
+def _by_defender(engine: str, *, configure: bool, sample: str | None) -> bool:
     if engine not in {"iotctl", "defender"}:
         raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
+    if sample and engine == "defender":
+        raise Usage("--sample is of the things that iotctl reads; Device Defender looks at all", hint="leave one out")
     if configure and engine != "defender":
         raise Usage("--configure is about Device Defender", hint="add --engine defender")
     return engine == "defender"

@@ -1,8 +1,8 @@
 """Answers of reads that an audit keeps on this machine: certificates for good, the rest until it has been through.
 
 A certificate never changes, so each is read from AWS once. What an audit had read when it was stopped is not asked for
-again by the next one within a day: a fleet that takes hours at AWS's quotas is read in one go or in several. All of it
-is a cache: where it cannot be used, more is read.
+again by the next one within half a day: a fleet that takes hours at AWS's quotas is read in one go or in several. All
+of it is a cache: where it cannot be used, more is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from iotctl.target import Target
 
 FILE_NAME: Final = "audit.db"
-GOOD_FOR: Final = timedelta(hours=24)
+GOOD_FOR: Final = timedelta(hours=12)
 """How long the answers of an audit that was stopped are good for the next one."""
 
 CERTIFICATES: Final = "iot:DescribeCertificate"

@@ -235,6 +235,7 @@ def test_a_sample_is_always_the_same(iotctl: Iotctl, on_it: None) -> None:
     assert {"5": {5}, "20%": {5}} == checked
     assert ran["5"].envelope["data"] == ran["20%"].envelope["data"]
     assert {2} == {iotctl(*words, "--sample", size).code for size in ("0", "-1", "1.5", "200%", "x")}
+    assert 2 == iotctl(*words, "--sample", "5", "--engine", "defender").code
 
 
 def test_what_this_platform_does_not_have_is_skipped(iotctl: Iotctl, on_it: None) -> None:

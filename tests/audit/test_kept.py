@@ -1,4 +1,4 @@
-"""What an audit keeps: certificates for good, the rest for a day until it is through; always a cache."""
+"""What an audit keeps: certificates for good, the rest for half a day until it is through; always a cache."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def test_what_was_read_is_known_to_the_next(tmp_path: Path) -> None:
         assert {} == other.known(CERTIFICATES, "c")
 
 
-@pytest.mark.parametrize("how", ["fresh", "a day later"])
+@pytest.mark.parametrize("how", ["fresh", "much later"])
 def test_old_answers_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """On request, or after a day, all but certificates is read anew."""
+    """On request, or after half a day, all but certificates is read anew."""
     stopped(tmp_path)
     if how != "fresh":
         later = clock.now() + kept.GOOD_FOR + timedelta(minutes=1)
