@@ -170,7 +170,14 @@ def _read(saved: Path) -> dict[str, Any]:
 
 def _findings(record: Record, found: Facts, order: Order) -> list[Lint]:
     signed = found.template.is_signed
-    return lint(record, found.now, signed=signed, expires=draft.expiry(order, found) if signed else None)
+    findings = lint(record, found.now, signed=signed, expires=draft.expiry(order, found) if signed else None)
+    if signed and found.groups and order.intended is None:
+        words = (
+            "a device knows its groups from its bundle, as it was onboarded: one that joined the group later refuses"
+            " the release as not for it; --for type=NAME or --for 'thing=*' says who may install it"
+        )
+        findings.append(Lint(NOTE, "GROUPS_AS_ONBOARDED", words))
+    return findings
 
 
 def _good(record: Record, found: Facts, takes: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
