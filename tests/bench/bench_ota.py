@@ -74,5 +74,6 @@ def measure(directory: Path, key: Path, release: str, how: str) -> None:
     cpu = used.ru_utime + used.ru_stime
     print(
         f"\n{how}: {seconds / ideal:.3f}x the rate's own {ideal:.0f} s ({seconds:.1f} s for {THINGS:,} things,"
-        f" {created:.1f} s of it `create`); the watcher used {cpu:.2f} s, {cpu / (seconds - created):.1%} of a core"
+        f" {created:.1f} s of it `create`); the watcher used {cpu:.2f} s, {cpu / (seconds - created):.1%} of a core;"
+        f" load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
