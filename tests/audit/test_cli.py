@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,9 @@ def test_an_audit_that_was_stopped_goes_on(iotctl: Iotctl, on_it: None, monkeypa
         return call(self, op, **more)
 
     monkeypatch.setattr(aws.Aws, "call", counted)
+    threads = threading.active_count()
     assert 130 == iotctl(*words).code
+    until(lambda: threading.active_count() <= threads)
     target = Target("local", *(Context().target.to_json()[key] for key in ("accountId", "region")))
     with Kept(files.state_home(), target) as kept:
         # What was on its way when it was stopped is not among them.

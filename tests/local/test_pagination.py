@@ -67,11 +67,51 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
     for number in range(7):
         pem = authorities[0].issue(f"n{number}").certificate_pem
         iot.register_certificate(certificatePem=pem)
-    arns.append(pki.read(authorities[0].certificate_pem).certificate_id)
+    arns += [site, pki.read(authorities[0].certificate_pem).certificate_id]
     for number in range(7):
         iot.create_job(jobId=f"n{number}", targets=[site], document="{}")
+    _defend(iot, site)
+    _provision(iot, account)
     yield iot, arns
     process.stop(state)
+
+
+def _defend(iot: Any, group: str) -> None:
+    """Seven of everything that Device Defender keeps, attached to one group and to one profile."""
+    iot.update_account_audit_configuration(
+        roleArn=f"arn:aws:iam::{group.split(':')[4]}:role/r",
+        auditCheckConfigurations={"LOGGING_DISABLED_CHECK": {"enabled": True}},
+    )
+    for number in range(7):
+        name = f"n{number}"
+        iot.create_dimension(name=name, type="TOPIC_FILTER", stringValues=[name], clientRequestToken=name)
+        iot.create_custom_metric(metricName=name, metricType="number", clientRequestToken=name)
+        iot.create_mitigation_action(
+            actionName=name,
+            roleArn=f"arn:aws:iam::{group.split(':')[4]}:role/r",
+            actionParams={"replaceDefaultPolicyVersionParams": {"templateName": "BLANK_POLICY"}},
+        )
+        iot.create_security_profile(securityProfileName=name)
+        iot.attach_security_profile(
+            securityProfileName="n0", securityProfileTargetArn=group.replace("thinggroup/root", f"thinggroup/{name}")
+        )
+    for number in range(5):  # AWS allows no more of these
+        iot.create_scheduled_audit(
+            scheduledAuditName=f"n{number}", frequency="DAILY", targetCheckNames=["LOGGING_DISABLED_CHECK"]
+        )
+        iot.attach_security_profile(securityProfileName=f"n{number}", securityProfileTargetArn=group)
+
+
+def _provision(iot: Any, account: str) -> None:
+    """Seven provisioning templates, one of them with five versions."""
+    thing = '{"Type":"AWS::IoT::Thing","Properties":{"ThingName":{"Ref":"N"}}}'
+    body = f'{{"Parameters":{{"N":{{"Type":"String"}}}},"Resources":{{"thing":{thing}}}}}'
+    for number in range(7):
+        iot.create_provisioning_template(
+            templateName=f"n{number}", templateBody=body, provisioningRoleArn=f"arn:aws:iam::{account}:role/r"
+        )
+    for _ in range(4):
+        iot.create_provisioning_template_version(templateName="n0", templateBody=body)
 
 
 LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
@@ -107,7 +147,24 @@ LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("list_role_aliases", "roleAliases", "marker", {"ascendingOrder": True}, 7),
     ("search_index", "things", "next", {"queryString": "thingName:n*"}, 7),
     ("list_policy_principals", "principals", "marker", {"policyName": "held"}, 7),
+    ("list_dimensions", "dimensionNames", "next", {}, 7),
+    ("list_custom_metrics", "metricNames", "next", {}, 7),
+    ("list_scheduled_audits", "scheduledAudits", "next", {}, 5),
+    ("list_mitigation_actions", "actionIdentifiers", "next", {}, 7),
+    ("list_security_profiles", "securityProfileIdentifiers", "next", {}, 7),
+    ("list_targets_for_security_profile", "securityProfileTargets", "next", {"securityProfileName": "n0"}, 8),
+    ("list_security_profiles_for_target", "securityProfileTargetMappings", "next", {"securityProfileTargetArn": -2}, 5),
+    ("list_provisioning_templates", "templates", "next", {}, 7),
+    ("list_provisioning_template_versions", "versions", "next", {"templateName": "n0"}, 5),
 ]
+
+_AFTER_SOMETHING_HAPPENED = {
+    *("listactiveviolations", "listviolationevents", "listmetricvalues", "listauditfindings", "listaudittasks"),
+    *("listauditmitigationactionsexecutions", "listauditmitigationactionstasks", "listauditsuppressions"),
+    *("listdetectmitigationactionsexecutions", "listdetectmitigationactionstasks"),
+    *("listrelatedresourcesforauditfinding", "listthingregistrationtasks", "listthingregistrationtaskreports"),
+}
+"""They list what audits, alarms and tasks have left; the tests of these make it."""
 
 _WORDS = {"next": ("maxResults", "nextToken", "nextToken"), "marker": ("pageSize", "marker", "nextMarker")}
 
@@ -127,7 +184,7 @@ def test_a_listing_in_pages_is_the_listing(
 ) -> None:
     """Pages of three hold at most three each, every item once, in the order of the whole."""
     iot, arns = fleet
-    given = {name: arns[value] if value in {0, -1} else value for name, value in parameters.items()}
+    given = {name: arns[value] if value in {0, -1, -2} else value for name, value in parameters.items()}
     method = getattr(iot, operation)
     found = [page[key] for page in pages(method, style, 3, given)]
     whole = pages(method, style, 250, given)
@@ -143,7 +200,7 @@ def test_a_token_of_something_else_is_refused(
 ) -> None:
     """Garbage, and the token of another listing, are InvalidRequestException."""
     iot, arns = fleet
-    given = {name: arns[value] if value in {0, -1} else value for name, value in parameters.items()}
+    given = {name: arns[value] if value in {0, -1, -2} else value for name, value in parameters.items()}
     token_word = _WORDS[style][1]
     other = iot.list_things(maxResults=1, attributeName="colour", usePrefixAttributeValue=True, attributeValue="r")
     for token in ("AAAA", "W10=", other["nextToken"]):
@@ -179,4 +236,4 @@ def test_no_listing_is_forgotten() -> None:
         and {"maxResults", "pageSize"} & set(shape.members)
     }
     tested = {operation.replace("_", "") for operation, *_ in LISTINGS}
-    assert paged - {"listindices"} <= tested  # there are two indices at most
+    assert paged - {"listindices"} - _AFTER_SOMETHING_HAPPENED <= tested  # there are two indices at most

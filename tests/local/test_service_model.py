@@ -25,6 +25,7 @@ SIGNED_FOR = {service: name for name, service in reversed(SERVICES.items())}
 BUILT = sorted(name for name in OPERATIONS if name.partition(":")[0] in SIGNED_FOR)
 TEXTS = (
     *("name-1", "1", "a" * 64, "arn:aws:iot:us-east-1:123456789012:x/y", "AAAA", "NAME", "1.0.0", "2026-01-01", "10"),
+    *("123456789012", "p50"),
     "arn:aws:iot:us-east-1:123456789012:thinggroup/g",
     "arn:aws:greengrass:us-east-1:123456789012:components:c",
     "arn:aws:greengrass:us-east-1:123456789012:components:c:versions:1.0.0",
