@@ -29,7 +29,7 @@ _GROWTH: Final = 1.04  # a second
 _LONG_QUIET: Final = 10.0
 _FIRST_QUIET: Final = 1.0  # after the first refusal: what is known of the quota then is rough
 _FAST_GROWTH: Final = 1.2
-_SLOWEST: Final = 0.5
+_SLOWEST: Final = 2.0  # no quota of AWS IoT on the operations of a fleet is lower
 
 
 class Meter:
