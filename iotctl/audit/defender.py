@@ -128,7 +128,7 @@ def audit(
     aws.read_only, aws.besides = True, READS | (CONFIGURES if configure else frozenset())
     target = aws.target
     kept = home / f"defender-{target.account_id}-{target.region}.json"
-    role = f"arn:{target.partition}:iam::{target.account_id}:role/{AUDIT_ROLE}"
+    role = target.role(AUDIT_ROLE)
     theirs = [one for one in checks if not one.ours]
     with contextlib.ExitStack() as stack:
         if configure:

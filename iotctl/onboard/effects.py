@@ -76,7 +76,7 @@ class Bulk:
         first = rows[0]
         where = {"Bucket": first["bucket"], "Key": f"{first['prefix']}{hashlib.sha256(body).hexdigest()}.jsonl"}
         self._aws.call("s3:PutObject", **where, Body=body, ExpectedBucketOwner=first["accountId"])
-        template = engines.task(lines, list(first["row"].get("attributes") or ()))
+        template = provisioning.in_bulk(first["row"].get("attributes") or (), list(lines[0]))
         self._wait_for_others()
         task = self._aws.call(
             "iot:StartThingRegistrationTask",

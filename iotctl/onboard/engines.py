@@ -8,7 +8,7 @@ connects, by the provisioning template of the fleet's CA.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from iotctl import text
 from iotctl.onboard import plan, provisioning
@@ -103,8 +103,3 @@ def in_bulk(fleet: Fleet, missing: Missing, place: Place, keys: Keys, role: str,
         shows={"certificateId": Ref("certificate.certificateId")},
         warnings=tuple(fleet.warnings),
     )
-
-
-def task(lines: list[dict[str, str]], attributes: list[str]) -> dict[str, Any]:
-    """The template of a task whose lines have the same parameters."""
-    return provisioning.in_bulk(attributes, list(lines[0]))

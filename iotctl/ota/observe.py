@@ -58,7 +58,7 @@ def facts(
         groups=(group, *_below(aws, group)) if group is not None else (),
         template=template,
         bucket=order.bucket or target.bucket,
-        role=order.role or f"arn:{target.partition}:iam::{target.account_id}:role/{JOB_PRESIGN_ROLE}",
+        role=order.role or target.role(JOB_PRESIGN_ROLE),
         key=SigningKey.create() if pretend and key is None else key,
         pretended=pretend and key is None,
         now=clock.now(),

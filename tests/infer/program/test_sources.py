@@ -82,7 +82,7 @@ def test_a_stream_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 class Sent:
-    """A transport that keeps what is published; nothing settles before it is told."""
+    """A transport that keeps what is published; nothing settles before it is told, and nothing else may be asked."""
 
     def __init__(self) -> None:
         self.topics: list[str] = []

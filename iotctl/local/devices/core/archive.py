@@ -40,6 +40,7 @@ def unpack(archive: Path, place: Path, mode: int) -> None:
             making.mkdir(files.PRIVATE_DIRECTORY)
             for one in members:
                 _unpack_member(content, one, making, mode)
+    # zipfile says NotImplementedError of a compression that it does not know, RuntimeError of an encrypted member.
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise Failed(f"{archive.name} cannot be unpacked: {sanitize(str(error))}", Code.UNZIP) from error
     shutil.rmtree(place, ignore_errors=True)

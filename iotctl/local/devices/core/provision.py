@@ -255,9 +255,8 @@ def _allow(aws: Aws, target: Target, certificate: str) -> None:
 
 def _alias(aws: Aws, target: Target) -> None:
     """The role alias that gives cores credentials."""
-    role = f"arn:{target.partition}:iam::{target.account_id}:role/{CORE_ROLE}"
     try:
-        aws.call("iot:CreateRoleAlias", roleAlias=CORE_ROLE, roleArn=role)
+        aws.call("iot:CreateRoleAlias", roleAlias=CORE_ROLE, roleArn=target.role(CORE_ROLE))
     except Exists:
         return
 

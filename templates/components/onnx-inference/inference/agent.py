@@ -143,7 +143,7 @@ class Agent:
             self._feedback.stop(_DRAIN_SECONDS)
         until = time.monotonic() + _DRAIN_SECONDS
         while not self._outbox.idle and not self._lost and time.monotonic() < until:
-            time.sleep(min(self._outbox.step(), 0.01))
+            time.sleep(min(self._outbox.step(), 0.01))  # the outbox says when it may send again
         self._transport.close()
         for dropped, words in (
             (self._inbox.dropped, "inputs came faster than the model is and were dropped"),

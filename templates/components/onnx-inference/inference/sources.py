@@ -132,7 +132,7 @@ class Directory:
         self._under_way: dict[str, list[int]] = {}
 
     def watch(self) -> None:
-        """Look again and again."""
+        """Look again and again: Python itself has no watcher of files, and a core needs no package for this."""
         while True:
             self.look()
             time.sleep(self._source.poll)
@@ -208,7 +208,7 @@ class Stream:
                 say(f"{path} cannot be read: {error.strerror}")
             if path == "-" or not self._source.follow:
                 return self._inbox.end()
-            time.sleep(self._source.poll)
+            time.sleep(self._source.poll)  # it may be there again later: logs are rolled
 
     def _file(self, file: BinaryIO) -> None:
         status = os.fstat(file.fileno())
@@ -225,7 +225,7 @@ class Stream:
             size = os.stat(self._source.path)
             if not self._source.follow or size.st_ino != status.st_ino or size.st_size < file.tell():
                 return None
-            time.sleep(self._source.poll)
+            time.sleep(self._source.poll)  # until something is added
 
     def _lines(self, file: BinaryIO, offset: int) -> None:
         partial = b""
