@@ -31,13 +31,15 @@ A value must be there just so; of a list one must; a table is `equals`, `one_of`
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import expression, templates, text
+from iotctl.audit import tables
+from iotctl.audit.tables import Tables
 from iotctl.errors import BadInput, Error, Usage
 from iotctl.semantics.checks import Rules
 from iotctl.semantics.checks.declared import Baseline, Exemption, Key, Membership, Want
@@ -87,12 +89,7 @@ def read(path: Path, target: Target | None) -> Declared:
         Usage: it cannot be read, or is not TOML.
 
     """
-    try:
-        document = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} is not TOML: {text.sanitize(str(error))}", on=str(path)) from error
+    document = tables.document(path)
     reading = _Reading(path, target)
     declared = reading.declared(document)
     if reading.faults:
@@ -100,22 +97,22 @@ def read(path: Path, target: Target | None) -> Declared:
     return declared
 
 
-class _Reading:
+class _Reading(Tables):
     """Goes through a document and gathers what is wrong with it."""
 
     def __init__(self, path: Path, target: Target | None) -> None:
+        super().__init__(str(path), "BadBaseline")
         self._path = path
         self._target = target
-        self.faults: list[Error] = []
 
     def declared(self, document: Mapping[str, Any]) -> Declared:
-        self._known(document, _TOP, "")
+        self.known(document, _TOP, "")
         if document.get("version") != VERSION:
-            self._fault("version", f"it is not {VERSION}: the first line of a baseline is version = {VERSION}")
+            self.fault("version", f"it is not {VERSION}: the first line of a baseline is version = {VERSION}")
         certificate = self._table(document, "certificate", ("keys", "expiring_days", "age_days"))
         alarm = self._table(document, "alarm", ("stuck", "silent"))
         limits: dict[str, Any] = {
-            name: self._whole(f"certificate.{name}", certificate[name])
+            name: self.whole(f"certificate.{name}", certificate[name], 1, math.inf, "a whole number of days")
             for name in ("expiring_days", "age_days")
             if name in certificate
         }
@@ -124,7 +121,7 @@ class _Reading:
             for name, value in alarm.items()
         }
         if "keys" in certificate:
-            limits["keys"] = tuple(self._texts("certificate.keys", certificate["keys"]))
+            limits["keys"] = tuple(self.texts("certificate.keys", certificate["keys"]))
         sections = {
             kind: {
                 name: self._section(f"{kind}.{name}", section)
@@ -146,15 +143,15 @@ class _Reading:
 
     def _section(self, where: str, section: Any) -> dict[Key, Want]:  # noqa: ANN401  TOML is any value
         if not isinstance(section, dict):
-            self._fault(where, "it is not a table")
+            self.fault(where, "it is not a table")
             return {}
-        self._known(section, _SECTION, where)
+        self.known(section, _SECTION, where)
         found: dict[Key, Want] = {}
         for name, kind in (("thing_type", "type"), ("firmware", "firmware")):
             if name in section:
                 found[(kind,)] = self._want(f"{where}.{name}", section[name])
         for name, kind in (("groups", "group"), ("policies", "policy")):
-            for each in self._texts(f"{where}.{name}", section.get(name, [])):
+            for each in self.texts(f"{where}.{name}", section.get(name, [])):
                 negated = each.startswith("!")
                 found[kind, each.removeprefix("!")] = Want(absent=negated)
         for name, kind in _MAPS.items():
@@ -167,13 +164,13 @@ class _Reading:
 
     def _shadow(self, where: str, name: str, values: Any) -> dict[Key, Want]:  # noqa: ANN401  TOML is any value
         if not isinstance(values, dict):
-            self._fault(where, "it is not a table")
+            self.fault(where, "it is not a table")
             return {}
         found: dict[Key, Want] = {}
         for path, value in values.items():
             words = path.split(".")
             if words[0] not in {"desired", "reported"} or len(words) < 2:
-                self._fault(f'{where}."{path}"', 'a path begins with desired or reported: "reported.rate"')
+                self.fault(f'{where}."{path}"', 'a path begins with desired or reported: "reported.rate"')
             else:
                 found["shadow", name, *words] = self._want(f'{where}."{path}"', value)
         return found
@@ -183,19 +180,19 @@ class _Reading:
             return Want(tuple(value))
         if not isinstance(value, dict):
             return Want((value,))
-        self._known(value, _WANT, where)
+        self.known(value, _WANT, where)
         values = tuple(value.get("one_of", ())) + ((value["equals"],) if "equals" in value else ())
         pattern = value.get("pattern")
         compiled = None if pattern is None else self._try(f"{where}.pattern", lambda: re.compile(pattern))
         for name in ("min", "max"):
             if not isinstance(value.get(name, 0), int | float):
-                self._fault(f"{where}.{name}", "it is not a number")
+                self.fault(f"{where}.{name}", "it is not a number")
         return Want(values, value.get("min"), value.get("max"), compiled, absent=value.get("absent") is True)
 
     def _policy(self, name: str, source: Any) -> Any:  # noqa: ANN401  a policy document
         where = f"policy.{name}"
         if not isinstance(source, dict) or len(source) != 1 or not source.keys() <= set(_SOURCES):
-            self._fault(where, f"it has just one of {', '.join(_SOURCES)}")
+            self.fault(where, f"it has just one of {', '.join(_SOURCES)}")
             return {}
         ((kind, value),) = source.items()
         given = _place(self._target) if self._target else {}
@@ -216,11 +213,11 @@ class _Reading:
         for where, rule in self._each("exemption", rules, _EXEMPTION):
             until, reason = rule.get("until"), str(rule.get("reason", "")).strip()
             if isinstance(until, datetime) or not isinstance(until, date):
-                self._fault(f"{where}.until", "an exemption ends: until = 2027-01-31")
+                self.fault(f"{where}.until", "an exemption ends: until = 2027-01-31")
             elif not reason:
-                self._fault(f"{where}.reason", "an exemption has a reason")
+                self.fault(f"{where}.reason", "an exemption has a reason")
             elif not rule.keys() - {"until", "reason"}:
-                self._fault(where, "an exemption is about something: check, thing, group, path or finding")
+                self.fault(where, "an exemption is about something: check, thing, group, path or finding")
             else:
                 words = {key: str(value) for key, value in rule.items() if key not in {"until", "reason"}}
                 yield Exemption(until, reason, **words)
@@ -229,10 +226,10 @@ class _Reading:
         for number, rule in enumerate(rules if isinstance(rules, list) else [rules], 1):
             where = f"{name}[{number}]"
             if isinstance(rule, dict):
-                self._known(rule, known, where)
+                self.known(rule, known, where)
                 yield where, rule
             else:
-                self._fault(where, f"it is not a table: [[{name}]]")
+                self.fault(where, f"it is not a table: [[{name}]]")
 
     def _table(
         self, document: Mapping[str, Any], name: str, known: tuple[str, ...] | None, above: str = ""
@@ -240,40 +237,18 @@ class _Reading:
         where = f"{above}.{name}" if above else name
         value = document.get(name, {})
         if not isinstance(value, dict):
-            self._fault(where, "it is not a table")
+            self.fault(where, "it is not a table")
             return {}
         if known:
-            self._known(value, known, where)
+            self.known(value, known, where)
         return value
-
-    def _known(self, table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-        for key in table:
-            if key not in known:
-                meant = text.nearest(key, known)
-                hint = f"; did you mean {meant}?" if meant else f"; known: {', '.join(known)}"
-                self._fault(f"{where}.{key}" if where else key, f"nothing is called so here{hint}")
-
-    def _texts(self, where: str, value: Any) -> list[str]:  # noqa: ANN401  TOML is any value
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            return value
-        self._fault(where, "it is not a list of texts")
-        return []
-
-    def _whole(self, where: str, value: Any) -> int:  # noqa: ANN401  TOML is any value
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-        self._fault(where, "it is not a whole number of days")
-        return 0
 
     def _try(self, where: str, made: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever is made
         try:
             return made()
         except (Error, re.error, ValueError) as error:
-            self._fault(where, error.message if isinstance(error, Error) else str(error))
+            self.fault(where, error.message if isinstance(error, Error) else str(error))
             return None
-
-    def _fault(self, where: str, what: str) -> None:
-        self.faults.append(Usage(f"{self._path}: {where}: {text.sanitize(what)}", code="BadBaseline", on=where))
 
 
 def _place(target: Target) -> dict[str, str]:

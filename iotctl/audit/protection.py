@@ -23,12 +23,13 @@ role = "arn:aws:iam::…"
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
-from iotctl.errors import BadInput, Error, Usage
+from iotctl.audit import tables
+from iotctl.audit.tables import Tables
+from iotctl.errors import BadInput, Usage
 from iotctl.semantics import behaviors
 
 if TYPE_CHECKING:
@@ -99,33 +100,24 @@ def read(path: Path) -> Declared:
         Usage: it cannot be read, or is not TOML.
 
     """
-    try:
-        document = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} is not TOML: {text.sanitize(str(error))}", on=str(path)) from error
-    reading = _Reading(str(path))
+    document = tables.document(path)
+    reading = _Reading(str(path), "BadProfile")
     declared = reading.declared(document)
     if reading.faults:
         raise BadInput(f"{path} declares no usable security profiles", tuple(reading.faults), on=str(path))
     return declared
 
 
-class _Reading:
+class _Reading(Tables):
     """Goes through a document and gathers what is wrong with it."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.faults: list[Error] = []
-
     def declared(self, document: Mapping[str, Any]) -> Declared:
-        self._known(document, _TOP, "")
+        self.known(document, _TOP, "")
         if document.get("version") != VERSION:
-            self._fault("version", f"it is not {VERSION}: the first line is version = {VERSION}")
+            self.fault("version", f"it is not {VERSION}: the first line is version = {VERSION}")
         metrics = dict(self._metrics(document))
         dimensions = {
-            name: tuple(self._texts(f"{where}.topics", one.get("topics")))
+            name: tuple(self.texts(f"{where}.topics", one.get("topics")))
             for name, where, one in self._each(document, "dimension", ("topics",))
         }
         types = {name: kind for name, (kind, _) in metrics.items()}
@@ -134,13 +126,13 @@ class _Reading:
             for name, where, one in self._each(document, "profile", _PROFILE)
         )
         if not profiles:
-            self._fault("profile", "there is none: [profile.NAME]")
+            self.fault("profile", "there is none: [profile.NAME]")
         return Declared(profiles, metrics, dimensions, self._alert(document))
 
     def _metrics(self, document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
         for name, where, one in self._each(document, "metric", ("type", "display")):
             if one.get("type") not in behaviors.CUSTOM:
-                self._fault(f"{where}.type", f"it is one of {', '.join(behaviors.CUSTOM)}")
+                self.fault(f"{where}.type", f"it is one of {', '.join(behaviors.CUSTOM)}")
             yield name, (str(one.get("type")), str(one.get("display", "")))
 
     def _profile(
@@ -153,11 +145,11 @@ class _Reading:
     ) -> Profile:
         made = [self._behavior(*each) for each in self._each(one, "behavior", _BEHAVIOR, f"{where}.")]
         for fault in behaviors.faults([each for each in made if each], types, dimensions):
-            self._fault(where, fault)
-        keep = self._texts(f"{where}.keep", one.get("keep", []))
+            self.fault(where, fault)
+        keep = self.texts(f"{where}.keep", one.get("keep", []))
         for metric in keep:
             if behaviors.metric(metric, types) is None:
-                self._fault(f"{where}.keep", f"there is no metric {metric}")
+                self.fault(f"{where}.keep", f"there is no metric {metric}")
         return Profile(
             name,
             str(one.get("description", "")),
@@ -169,7 +161,7 @@ class _Reading:
     def _behavior(self, name: str, where: str, one: Mapping[str, Any]) -> dict[str, Any]:
         used = [key for key in _OPERATORS if key in one]
         if len(used) + ("ml" in one) != 1:
-            self._fault(where, 'it has just one comparison, for example less-than-equals = 50, or ml = "HIGH"')
+            self.fault(where, 'it has just one comparison, for example less-than-equals = 50, or ml = "HIGH"')
             return {}
         criteria: dict[str, Any] = {"mlDetectionConfig": {"confidenceLevel": str(one["ml"])}} if "ml" in one else {}
         if used:
@@ -178,7 +170,9 @@ class _Reading:
             criteria["durationSeconds"] = int(self._seconds(f"{where}.over", one["over"]))
         for key, member in (("alarm-after", "ToAlarm"), ("clear-after", "ToClear")):
             if key in one:
-                criteria[f"consecutiveDatapoints{member}"] = self._whole(f"{where}.{key}", one[key])
+                criteria[f"consecutiveDatapoints{member}"] = self.whole(
+                    f"{where}.{key}", one[key], 1, 10, "a number of datapoints from 1 to 10"
+                )
         found: dict[str, Any] = {"name": name, "metric": one.get("metric", ""), "criteria": criteria}
         if "dimension" in one:
             operator = "NOT_IN" if one.get("outside") is True else "IN"
@@ -188,21 +182,21 @@ class _Reading:
         return found
 
     def _targets(self, where: str, value: Any) -> Iterator[str]:  # noqa: ANN401  TOML is any value
-        for target in self._texts(where, value):
+        for target in self.texts(where, value):
             kind, colon, name = target.partition(":")
             if target in _TARGETS:
                 yield _TARGETS[target]
             elif colon and kind == "group" and _NAME.fullmatch(name):
                 yield f"thinggroup/{name}"
             else:
-                self._fault(where, f"{target!r} is not group:NAME, {', '.join(_TARGETS)}")
+                self.fault(where, f"{target!r} is not group:NAME, {', '.join(_TARGETS)}")
 
     def _alert(self, document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         if "alert" not in document:
             return {}
         alert = document["alert"]
         if not isinstance(alert, dict) or set(alert) != {"topic", "role"}:
-            self._fault("alert", "it has topic and role, two ARNs")
+            self.fault("alert", "it has topic and role, two ARNs")
             return {}
         return {"SNS": {"alertTargetArn": str(alert["topic"]), "roleArn": str(alert["role"])}}
 
@@ -212,46 +206,24 @@ class _Reading:
         """The name, the place and the table of each [name.NAME]."""
         tables = document.get(name, {})
         if not isinstance(tables, dict):
-            self._fault(above + name, f"it is not a table: [{above}{name}.NAME]")
+            self.fault(above + name, f"it is not a table: [{above}{name}.NAME]")
             return
         for key, table in tables.items():
             where = f"{above}{name}.{key}"
             if not _NAME.fullmatch(key):
-                self._fault(where, "a name has letters, digits, : _ and -, at most 128")
+                self.fault(where, "a name has letters, digits, : _ and -, at most 128")
             elif not isinstance(table, dict):
-                self._fault(where, f"it is not a table: [{where}]")
+                self.fault(where, f"it is not a table: [{where}]")
             else:
-                self._known(table, known, where)
+                self.known(table, known, where)
                 yield key, where, table
-
-    def _known(self, table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-        for key in table:
-            if key not in known:
-                meant = text.nearest(key, known)
-                hint = f"; did you mean {meant}?" if meant else f"; known: {', '.join(known)}"
-                self._fault(f"{where}.{key}" if where else key, f"nothing is called so here{hint}")
-
-    def _texts(self, where: str, value: Any) -> list[str]:  # noqa: ANN401  TOML is any value
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            return value
-        self._fault(where, "it is not a list of texts")
-        return []
-
-    def _whole(self, where: str, value: Any) -> int:  # noqa: ANN401  TOML is any value
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10:
-            return value
-        self._fault(where, "it is not a number of datapoints from 1 to 10")
-        return 1
 
     def _seconds(self, where: str, value: Any) -> float:  # noqa: ANN401  TOML is any value
         try:
             return text.seconds(str(value))
         except Usage as error:
-            self._fault(where, error.message)
+            self.fault(where, error.message)
             return behaviors.DURATIONS[0]
-
-    def _fault(self, where: str, what: str) -> None:
-        self.faults.append(Usage(f"{self._name}: {where}: {text.sanitize(what)}", code="BadProfile", on=where))
 
 
 def _threshold(operator: str, value: Any, metric: str) -> dict[str, Any]:  # noqa: ANN401  TOML is any value
