@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import http.server
@@ -63,7 +64,8 @@ class Machine:
         """Run the handler as Device Client does: its exit code, and the first word that it says."""
         signed = manifest.sign(wanted, key).to_json()
         if flip:
-            signed["signature"] = signed["signature"].translate(str.maketrans("AB", "BA"))
+            *first, last = base64.b64decode(signed["signature"])
+            signed["signature"] = base64.b64encode(bytes((*first, last ^ 1))).decode()
         ran = subprocess.run(
             [str(templates.ROOT / KIND / HANDLER), "", signed["manifest"], signed["signature"], url or self.url],
             env={
