@@ -31,6 +31,7 @@ _SECRETS: Final = (
     re.compile(r"(?i)(?P<keep>\bauthorization\\?[\"']?\s*[=:]\s*+(?:b?\\?[\"'])?+)(?!\[redacted\])[^\r\n\"'\\]+"),
 )
 _ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA|IOTCTLLOCAL)[A-Z0-9]{5,}([A-Z0-9]{4})\b")
+_CONTAINERS: Final = (dict, list)
 
 
 def sanitize(value: str, *, multiline: bool = False) -> str:
@@ -71,16 +72,28 @@ def loads(document: str | bytes, *, name: str = "input", depth: int = 64) -> Any
     """
     try:
         text = document.decode("utf-8-sig") if isinstance(document, bytes) else document
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
+        value = _STRICT.decode(text)
         if "\\u" in text:
             canonical(value).encode()
     except RecursionError as error:
         raise Usage(f"{name} is not usable JSON: nested too deeply") from error
     except ValueError as error:
         raise Usage(f"{name} is not usable JSON: {sanitize(str(error))}") from error
-    if _depth(value) > depth:
+    if deeper(value, depth):
         raise Usage(f"{name} is not usable JSON: nested more than {depth} levels deep")
     return value
+
+
+def deeper(value: object, limit: int) -> bool:
+    """Whether objects and arrays are nested deeper than so many levels."""
+    level = [value] if isinstance(value, _CONTAINERS) else []
+    while level:
+        if limit <= 0:
+            return True
+        limit -= 1
+        inside = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [item for items in inside for item in items if isinstance(item, _CONTAINERS)]
+    return False
 
 
 def document(value: object) -> str:
@@ -157,11 +170,5 @@ def _finite(number: str) -> float:
     return value
 
 
-def _depth(value: object) -> int:
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        item, level = waiting.pop()
-        if isinstance(item, dict | list):
-            deepest = max(deepest, level)
-            waiting.extend((child, level + 1) for child in (item.values() if isinstance(item, dict) else item))
-    return deepest
+# One decoder for every document: to make it costs as much as a short document does.
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)

@@ -60,6 +60,7 @@ class Store:
         access_key_id: the one access key of this platform.
         secret_access_key: its secret.
         on_commit: called after a commit that left events in the outbox.
+        heard: whether anybody would get a message of a topic: what nobody hears need not be written.
         rate: how many calls a second of an operation are let through; None: as many as there are.
         delays: kind of change -> seconds after which it is seen (`iotctl local up --delay`); absent: at once.
 
@@ -79,6 +80,7 @@ class Store:
         """
         self.directory = path.parent
         self.on_commit: Callable[[], None] | None = None
+        self.heard: Callable[[str], bool] = lambda _: True
         self.rate: Callable[[str], float | None] = lambda _: None
         self.delays: Mapping[str, float] = {}
         self._depth = 0

@@ -7,7 +7,7 @@ Sources: the developer guide's device-shadow-document, -data-flow, -mqtt and -er
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from iotctl import text
@@ -29,6 +29,7 @@ VERSION_KEPT_SECONDS: Final = 48 * 3600
 
 _READABLE_DEPTH: Final = 64
 _SECTIONS: Final = ("desired", "reported")
+_CONTAINERS: Final = (dict, list)
 
 
 class DocumentError(Exception):
@@ -85,7 +86,16 @@ class Document:
 
     def to_json(self) -> str:
         """The text that `from_json` reads back, for storage."""
-        return _compact({each.name: getattr(self, each.name) for each in fields(self)})
+        return _compact(
+            {
+                "desired": self.desired,
+                "reported": self.reported,
+                "desired_metadata": self.desired_metadata,
+                "reported_metadata": self.reported_metadata,
+                "version": self.version,
+                "timestamp": self.timestamp,
+            }
+        )
 
     @classmethod
     def from_json(cls, stored: str) -> Document:
@@ -100,12 +110,35 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An accepted update: the new document and the payloads for /update/accepted, /delta (if any) and /documents."""
+    """An accepted update: the document before (None: none) and after it; what is said of it is made when asked for."""
 
+    before: Document | None
     document: Document
-    accepted: JsonObject
-    delta: JsonObject | None
-    documents: JsonObject
+    update: Update
+
+    @property
+    def accepted(self) -> JsonObject:
+        """The payload for /update/accepted."""
+        metadata = _stamps(self.update.state, self.document.timestamp)
+        return self._message(self.update.state, metadata)
+
+    @property
+    def delta(self) -> JsonObject | None:
+        """The payload for /update/delta, if there is a difference."""
+        difference = self.document.delta
+        if not difference:
+            return None
+        return self._message(difference, _selected(self.document.desired_metadata, difference))
+
+    @property
+    def documents(self) -> JsonObject:
+        """The payload for /update/documents."""
+        previous = None if self.before is None else _snapshot(self.before)
+        answer = {"previous": previous, "current": _snapshot(self.document), "timestamp": self.document.timestamp}
+        return answer | _token(self.update.client_token)
+
+    def _message(self, state: object, metadata: JsonObject) -> JsonObject:
+        return _message(state, metadata, self.document.timestamp, self.update.client_token, self.document.version)
 
 
 def parse_update(payload: bytes) -> Update:
@@ -178,7 +211,7 @@ def apply(document: Document | None, update: Update, now: int, tombstone: Tombst
     if state_bytes(desired, reported) > MAX_STATE_BYTES:
         raise DocumentError(413, "The payload exceeds the maximum size allowed", update.client_token)
     after = Document(desired, reported, desired_metadata, reported_metadata, before.version + 1, now)
-    return Applied(after, _accepted(after, update), _delta(after, update), _documents(document, after, update))
+    return Applied(document, after, update)
 
 
 def first_version(tombstone: Tombstone | None, now: int) -> int:
@@ -207,31 +240,17 @@ def state_bytes(desired: JsonObject, reported: JsonObject) -> int:
     return sum(len(_compact(section).encode()) for section in (desired, reported) if section)
 
 
-def depth(value: object, limit: int = _READABLE_DEPTH) -> int:
-    """The levels of objects and arrays of a value, 0 for a scalar; at most one more than `limit` are walked."""
-    if not isinstance(value, dict | list) or limit < 0:
-        return 0
-    inner = value.values() if isinstance(value, dict) else value
-    return 1 + max((depth(item, limit - 1) for item in inner), default=0)
-
-
 def _parsed(payload: bytes) -> JsonObject:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise DocumentError(413, "The payload exceeds the maximum size allowed")
     try:
         # Devices written in C send the string's own end; AWS takes it.
-        request = text.loads(payload.rstrip(b"\0").decode(), depth=MAX_PAYLOAD_BYTES)
-        if depth(request) > _READABLE_DEPTH:
-            raise _too_deep()
-        # What cannot be written again was not JSON: 1e400 and lone surrogates get past the parser.
-        _compact(request).encode()
+        request = text.loads(payload.rstrip(b"\0").decode(), depth=_READABLE_DEPTH)
     except UnicodeDecodeError as error:
         raise DocumentError(415, "Unsupported documented encoding; supported encoding is UTF-8") from error
     except Usage as error:
-        deep = isinstance(error.__cause__, RecursionError)
-        raise (_too_deep() if deep else DocumentError(400, "Invalid JSON")) from error
-    except ValueError as error:
-        raise DocumentError(400, "Invalid JSON") from error
+        wrong = isinstance(error.__cause__, ValueError)
+        raise (DocumentError(400, "Invalid JSON") if wrong else _too_deep()) from error
     if not isinstance(request, dict):
         raise DocumentError(400, "Invalid JSON")
     return request
@@ -254,7 +273,7 @@ def _check_state(state: object, token: str | None) -> None:
             raise DocumentError(400, "State contains an invalid node", token)
         if section is not None and not isinstance(section, dict):
             raise DocumentError(400, f"{name.capitalize()} node must be an object", token)
-        if depth(section, MAX_DEPTH) > MAX_DEPTH:
+        if text.deeper(section, MAX_DEPTH):
             raise _too_deep(token)
         if _has_null_in_array(section):
             raise DocumentError(400, "State contains an invalid node", token)
@@ -265,11 +284,13 @@ def _too_deep(token: str | None = None) -> DocumentError:
 
 
 def _has_null_in_array(value: object, *, inside: bool = False) -> bool:
-    if isinstance(value, dict):
-        return any(_has_null_in_array(item, inside=inside) for item in value.values())
-    if isinstance(value, list):
-        return any(_has_null_in_array(item, inside=True) for item in value)
-    return inside and value is None
+    if not isinstance(value, _CONTAINERS):
+        return False
+    inside = inside or isinstance(value, list)
+    for item in value.values() if isinstance(value, dict) else value:
+        if (inside and item is None) or _has_null_in_array(item, inside=inside):
+            return True
+    return False
 
 
 def _patched(
@@ -309,25 +330,6 @@ def _selected(metadata: JsonObject, state: JsonObject) -> JsonObject:
         key: _selected(metadata[key], value) if isinstance(value, dict) else metadata[key]
         for key, value in state.items()
     }
-
-
-def _accepted(document: Document, update: Update) -> JsonObject:
-    metadata = _stamps(update.state, document.timestamp)
-    return _message(update.state, metadata, document.timestamp, update.client_token, document.version)
-
-
-def _delta(document: Document, update: Update) -> JsonObject | None:
-    difference = document.delta
-    if not difference:
-        return None
-    metadata = _selected(document.desired_metadata, difference)
-    return _message(difference, metadata, document.timestamp, update.client_token, document.version)
-
-
-def _documents(before: Document | None, after: Document, update: Update) -> JsonObject:
-    previous = None if before is None else _snapshot(before)
-    answer = {"previous": previous, "current": _snapshot(after), "timestamp": after.timestamp}
-    return answer | _token(update.client_token)
 
 
 def _snapshot(document: Document) -> JsonObject:

@@ -23,7 +23,6 @@ from iotctl.semantics.document import (
     Update,
     apply,
     delete_payload,
-    depth,
     first_version,
     get_payload,
     no_shadow,
@@ -32,6 +31,7 @@ from iotctl.semantics.document import (
     parse_update,
     state_bytes,
 )
+from iotctl.text import deeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,7 +321,8 @@ def test_refusals_have_the_documented_code_and_message(payload: bytes | str, cod
 def test_the_deepest_state_that_is_taken_has_six_levels() -> None:
     """The quota page's example: five objects below the section, with values in the fifth."""
     deepest = {"one": {"two": {"three": {"four": {"five": {"leaf": 1}}}}}}
-    assert depth(deepest) == MAX_DEPTH
+    assert not deeper(deepest, MAX_DEPTH)
+    assert deeper(deepest, MAX_DEPTH - 1)
     assert deepest == updated(None, {"state": {"desired": deepest}}).document.desired
 
 

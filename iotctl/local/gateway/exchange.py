@@ -58,6 +58,7 @@ class Exchange:
                 self._broker.on(topic_filter, functools.partial(self._ask, listener))
         self._broker.before_commit = self._turn
         self._store.on_commit = self._committed
+        self._store.heard = self._broker.heard
 
     def stop(self) -> None:
         """Forget what is still being prepared."""

@@ -123,11 +123,11 @@ def _update(store: Store, thing: str, name: str | None, payload: bytes) -> dict[
         applied.document.version,
         applied.document.to_json(),
     )
-    _tell(store, thing, name, "update/accepted", applied.accepted)
-    if applied.delta is not None:
-        _tell(store, thing, name, "update/delta", applied.delta)
-    _tell(store, thing, name, "update/documents", applied.documents)
-    return applied.accepted
+    accepted = applied.accepted
+    _tell(store, thing, name, "update/accepted", lambda: accepted)
+    _tell(store, thing, name, "update/delta", lambda: applied.delta)
+    _tell(store, thing, name, "update/documents", lambda: applied.documents)
+    return accepted
 
 
 def _delete(store: Store, thing: str, name: str | None, payload: bytes = b"") -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _delete(store: Store, thing: str, name: str | None, payload: bytes = b"") ->
         "UPDATE shadow SET document = NULL, deleted = ? WHERE thing_name = ? AND name = ?", now, thing, name or ""
     )
     accepted = document.delete_payload(found, now, token)
-    _tell(store, thing, name, "delete/accepted", accepted)
+    _tell(store, thing, name, "delete/accepted", lambda: accepted)
     return accepted
 
 
@@ -176,10 +176,11 @@ def _answer(store: Store, message: Message, act: Callable[..., dict[str, Any]]) 
         _check_names(asked)
         answer = act(store, asked.thing_name, asked.shadow_name, message.payload)
     except DocumentError as error:
-        _tell(store, asked.thing_name, asked.shadow_name, f"{asked.verb}/rejected", error.payload(int(store.now())))
+        refusal = error.payload(int(store.now()))
+        _tell(store, asked.thing_name, asked.shadow_name, f"{asked.verb}/rejected", lambda: refusal)
         return
     if act is _get:
-        _tell(store, asked.thing_name, asked.shadow_name, "get/accepted", answer)
+        _tell(store, asked.thing_name, asked.shadow_name, "get/accepted", lambda: answer)
 
 
 def _check_names(asked: ShadowTopic) -> None:
@@ -189,8 +190,13 @@ def _check_names(asked: ShadowTopic) -> None:
         raise DocumentError(400, "Invalid shadow name")
 
 
-def _tell(store: Store, thing: str, name: str | None, verb: str, payload: Mapping[str, Any]) -> None:
-    store.publish(topics.shadow(thing, verb, name), _text(payload))
+def _tell(
+    store: Store, thing: str, name: str | None, verb: str, says: Callable[[], Mapping[str, Any] | None]
+) -> None:
+    """Say something, if there is something to say and anybody hears it."""
+    topic = topics.shadow(thing, verb, name)
+    if store.heard(topic) and (payload := says()):
+        store.publish(topic, _text(payload))
 
 
 def _text(payload: Mapping[str, Any]) -> bytes:

@@ -206,6 +206,10 @@ class Broker:
         self._handlers.add(topic_filter, key, handler)
         return lambda: self._handlers.remove(topic_filter, key)
 
+    def heard(self, topic: str) -> bool:
+        """Whether a service or a subscription would get a message of a topic."""
+        return bool(self._subscriptions.match(topic) or self._handlers.match(topic) or self._shared.heard(topic))
+
     def publish(
         self, topic: str, payload: bytes, qos: int = 0, *, retain: bool = False, properties: Properties = NO_PROPERTIES
     ) -> None:

@@ -133,13 +133,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._socket is not None and _QUICKACK is not None:
-            # Without it a client with Nagle's algorithm waits about 43 ms for each answer, on loopback too.
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         if self.session is not None:  # until CONNECT is complete, its deadline stands, however it drips
             self.deadline = self._broker.time() + self.patience
         self._incoming = self._decoder.packets(data)
         self._take()
+        if self._socket is not None and not self._out and _QUICKACK is not None:
+            # A client with Nagle's algorithm waits about 43 ms for what it sends next unless an answer acknowledges
+            # what it has sent, on loopback too.
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         if self.paused and self._transport is not None and self._transport.get_write_buffer_size() > _TOO_HIGH:
             self._transport.pause_reading()
 

@@ -79,6 +79,10 @@ class SharedSubscriptions:
         group.waiting, group.last = backlog.messages, backlog.last
         return True
 
+    def heard(self, topic: str) -> bool:
+        """Whether a group would get a message of a topic."""
+        return bool(self._groups and self._filters.match(topic))
+
     def route(self, message: Message, wire: Wire) -> None:
         """Give a message to one member of each group that it concerns."""
         if self._groups:
