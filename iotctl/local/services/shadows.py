@@ -190,9 +190,7 @@ def _check_names(asked: ShadowTopic) -> None:
         raise DocumentError(400, "Invalid shadow name")
 
 
-def _tell(
-    store: Store, thing: str, name: str | None, verb: str, says: Callable[[], Mapping[str, Any] | None]
-) -> None:
+def _tell(store: Store, thing: str, name: str | None, verb: str, says: Callable[[], Mapping[str, Any] | None]) -> None:
     """Say something, if there is something to say and anybody hears it."""
     topic = topics.shadow(thing, verb, name)
     if store.heard(topic) and (payload := says()):
