@@ -13,6 +13,7 @@ complete -c iotctl -f -n "__iotctl_at ''" -a ota -d 'Roll out artifacts and watc
 complete -c iotctl -f -n "__iotctl_at ''" -a shadow -d 'Read, change and compare device state: classic and named shadows.'
 complete -c iotctl -n "__iotctl_at ''" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thing of a fleet file.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a certs -d 'Certificates near their end, and new ones in their place.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a check -d 'Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a plan -d 'Show, thing by thing, what apply would do and why; read-only.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on a bundles directory did: counts, or thing by thing.'
@@ -63,6 +64,13 @@ complete -c iotctl -n "__iotctl_at 'onboard undo'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l wait
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l help
+complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a expiring -d 'List certificates in use that end soon or have ended: of the things that are named, or of the whole fleet.'
+complete -c iotctl -n "__iotctl_at 'onboard certs'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l search
+complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l things
+complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l within
+complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l help
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow of a thing, or of many.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a diff -d 'Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a get -d 'Print a shadows document, as JSON.'

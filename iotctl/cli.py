@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from iotctl.plan import Plan
 
 CAPABILITIES: Final = ("onboard", "shadow", "ota", "audit", "infer", "account", "local")
+GROUPS: Final = (("onboard", "certs"),)
+"""Words of a capability that have commands of their own."""
 
 _UsageError: Final[Any] = typer.BadParameter.__base__
 _ClickError: Final[Any] = _UsageError.__base__
@@ -80,9 +82,9 @@ def _run(argv: Sequence[str]) -> Exit:
         chosen, words = options.split(argv)
     except Error as error:
         return _fail(Output(_format_asked(argv)), "", (Failure.of(error),), error.exit)
-    if not words or words in ([name] for name in CAPABILITIES):
+    if not words or words in ([name] for name in CAPABILITIES) or tuple(words) in GROUPS:
         words.append("--help")
-    command = " ".join(word for word in words[:2] if not word.startswith("-"))
+    command = " ".join(word for word in words[: 3 if tuple(words[:2]) in GROUPS else 2] if not word.startswith("-"))
     return _guarded(chosen, words, command, Output(chosen.output, color=not chosen.no_color))
 
 

@@ -154,6 +154,13 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "service-quotas:ListServiceQuotas",
         "sts:GetCallerIdentity",
     ),
+    "onboard certs expiring": (
+        *_SCOPE,
+        "iot:DescribeCertificate",
+        "iot:ListCertificates",
+        "iot:ListPrincipalThings",
+        "iot:ListThingPrincipals",
+    ),
     "shadow get": ("iot-data:GetThingShadow",),
     "shadow set": (*_SCOPE, "iot-data:GetThingShadow", "iot-data:UpdateThingShadow"),
     "shadow diff": (*_SCOPE, "iot-data:GetThingShadow", "iot:GetIndexingConfiguration", "iot:ListThingGroups"),

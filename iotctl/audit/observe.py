@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
-from iotctl.audit.kept import Kept
-from iotctl.audit.reading import Reading
-from iotctl.audit.registry import Registry
 from iotctl.audit.roles import Roles
 from iotctl.audit.states import States
+from iotctl.kept import Kept
+from iotctl.reading import Reading
+from iotctl.registry import Registry
 from iotctl.semantics.checks.declared import ancestry
 from iotctl.semantics.checks.fleet import Certificate, Documents, Fleet, Thing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from iotctl import pki
     from iotctl.context import Context
@@ -70,6 +70,11 @@ class Wanted:
     def whole(self) -> bool:
         """Whether it is about every thing."""
         return self.things is None and not self.sample
+
+    @property
+    def policies(self) -> Collection[str]:
+        """The names of the policies that are declared."""
+        return self.baseline.policies if self.baseline else ()
 
 
 @dataclass(frozen=True, slots=True)

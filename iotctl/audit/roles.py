@@ -13,7 +13,7 @@ from iotctl.semantics.checks.fleet import IdentityPool, Role, RoleAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iotctl.audit.reading import Reading
+    from iotctl.reading import Reading
 
 _USED_WITHIN: Final = timedelta(days=365)
 """A service that was not used for so long is unused (the audit-chk-role-alias-unused-svcs page)."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iotctl.audit.observe import Wanted
-    from iotctl.audit.reading import Reading
+    from iotctl.reading import Reading
 
 
 @dataclass

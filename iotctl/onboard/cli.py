@@ -1,29 +1,23 @@
-"""onboard: check · plan · apply · status · undo."""
+"""onboard: check · plan · apply · status · undo · certs."""
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from iotctl import options, text
 from iotctl.errors import Conflict, Exit, NotFound, Usage
+from iotctl.onboard import certs
 from iotctl.options import Ctx
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Stream, Table
 from iotctl.target import REGISTRATION_ROLE
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
-    from iotctl.context import Context
-    from iotctl.onboard.fleet import Fleet
-    from iotctl.onboard.request import Request
-
 app = options.capability("onboard", "A CSV becomes registered things, each with its own key and certificate.")
+app.add_typer(certs.app)
 
 FleetFile = Annotated[
     str, typer.Argument(metavar="FILE", help="The fleet file (CSV with a header), or - for standard input.")
@@ -124,6 +118,7 @@ def plan(
     quotas: Quotas = None,
 ) -> Stream:
     """Show, thing by thing, what apply would do and why; read-only. With -o json it is a plan for apply --plan."""
+    from iotctl.onboard import answers
     from iotctl.onboard.request import Request
 
     request = Request(
@@ -144,36 +139,7 @@ def plan(
     rows = request.rows()
     planned = request.plan(ctx.obj, rows)
     columns = (Column("thingName", "THING"), Column("action", "ACTION"), Column("line", "LINE"), Column("why", "WHY"))
-    return Stream(columns, _findings(ctx.obj, request, rows, planned))
-
-
-def _findings(
-    context: Context, request: Request, rows: Fleet, planned: Plan
-) -> Generator[dict[str, Any], None, Result]:
-    """What apply would do with each thing, as it is found; and the plan as a whole."""
-    from iotctl.onboard import observe
-
-    actions: Counter[str] = Counter()
-    for finding in observe.things(context.world(planned.quotas), rows, request.directory, request.ways):
-        actions[finding.action] += 1
-        yield {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
-    seconds, binding = planned.duration()
-    notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
-    notes += [
-        f"shared, to be made: {step.op} {next(iter(step.params.values()))}"
-        for step in planned.shared
-        if not step.op.startswith("file:")
-    ]
-    notes += [f"warning: {warning}" for warning in planned.warnings]
-    if binding and planned.target.kind != "local":
-        whose = "this account's" if planned.quotas else "AWS's default"
-        notes.append(f"at {whose} quotas apply takes at least {text.lasting(seconds)}; {binding} binds")
-    notes.append(f"IAM actions: {' '.join(planned.iam_actions())}")
-    return Result(
-        {**planned.to_json(), "actions": dict(actions), "request": request.to_json()},
-        notes=tuple(notes),
-        exit=Exit.CONFLICT if actions["conflict"] else Exit.OK,
-    )
+    return Stream(columns, answers.findings(ctx.obj, request, rows, planned))
 
 
 class Engine(StrEnum):
@@ -283,7 +249,7 @@ def status(
     """
     from iotctl import bundle
     from iotctl.journal import FILE_NAME, Journal
-    from iotctl.onboard import engines, observe
+    from iotctl.onboard import answers, engines, observe
 
     directory = bundles or bundle.only_directory(Path.cwd())
     if not (directory / FILE_NAME).is_file():
@@ -291,14 +257,14 @@ def status(
     with Journal(directory) as journal:
         runs = journal.runs()
         if run is None:
-            return _runs(runs)
+            return answers.runs(runs)
         chosen = next((each for each in runs if each.run_id == run), None)
         if chosen is None:
             known = ", ".join(each.run_id for each in runs)
             raise NotFound(f"there is no run {run!r} in {directory}", hint=f"known: {known}")
         rows = list(journal.rows(run))
     if chosen.command == engines.JUST_IN_TIME:
-        return _arrivals(observe.arrived(ctx.obj.world(), rows), run)
+        return answers.arrivals(observe.arrived(ctx.obj.world(), rows), run)
     titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
     columns = tuple(
         Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId", "message")
@@ -357,43 +323,3 @@ def undo(
         warnings=(*found.kept, *damaged),
     )
     return replace(plan, quotas={**ctx.obj.quotas, **own_quotas(quotas or ())})
-
-
-def _arrivals(found: Iterable[dict[str, Any]], run: str) -> Result:
-    """Which things of just-in-time provisioning are there by now."""
-    rows = sorted(found, key=lambda row: row["line"])
-    counts = Counter(row["state"] for row in rows)
-    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
-    columns = tuple(
-        Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId")
-    )
-    return Result(
-        {"runId": run, **counts, "rows": rows},
-        Table(columns, rows),
-        notes=(", ".join(f"{number:,} {state}" for state, number in sorted(counts.items())),),
-        exit=Exit.OK if set(counts) <= {"registered"} else Exit.PARTIAL,
-    )
-
-
-def _runs(runs: list[Any]) -> Result:
-    rows = [
-        {
-            "runId": run.run_id,
-            "started": run.started,
-            "ended": run.ended,
-            "things": run.things,
-            "done": run.counts.get("done", 0),
-            "conflict": run.counts.get("conflict", 0),
-            "failed": run.counts.get("failed", 0),
-            "planned": run.counts["planned"],
-            "accountId": run.target["accountId"],
-            "region": run.target["region"],
-        }
-        for run in runs
-    ]
-    titles = {"runId": "RUN", "accountId": "ACCOUNT"}
-    columns = tuple(
-        Column(key, titles.get(key, key.upper()))
-        for key in ("runId", "started", "things", "done", "conflict", "failed", "planned", "accountId")
-    )
-    return Result({"runs": rows}, Table(columns, rows))

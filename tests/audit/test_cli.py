@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import aws, files, pki
-from iotctl.audit.kept import Kept
 from iotctl.context import Context
+from iotctl.kept import Kept
 from iotctl.local import process
 from iotctl.local.state import Ports, State
 from iotctl.target import Platform, Target

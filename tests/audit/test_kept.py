@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iotctl import clock, engine
-from iotctl.audit import kept
-from iotctl.audit.kept import CERTIFICATES, Kept
-from iotctl.audit.reading import Reading
+from iotctl import clock, engine, kept
 from iotctl.errors import Refused, Temporary
+from iotctl.kept import CERTIFICATES, Kept
+from iotctl.reading import Reading
 from iotctl.semantics import quotas
 from iotctl.target import Target
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import clock, engine
-from iotctl.audit.kept import Kept
-from iotctl.audit.reading import Reading
 from iotctl.audit.roles import Roles
 from iotctl.errors import Denied, Error, NotFound
+from iotctl.kept import Kept
+from iotctl.reading import Reading
 from iotctl.semantics.checks import Rules, judge, load
 from iotctl.semantics.checks.fleet import Fleet
 from iotctl.target import Target

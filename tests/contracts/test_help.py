@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from iotctl import options
-from iotctl.cli import CAPABILITIES, application
+from iotctl.cli import CAPABILITIES, GROUPS, application
 from iotctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -23,7 +23,18 @@ _ROOT: Any = typer.main.get_command(application())
 def _commands() -> Iterator[str]:
     for capability in CAPABILITIES:
         for name in _ROOT.commands[capability].commands:
-            yield f"{capability} {name}"
+            if (capability, name) not in GROUPS:
+                yield f"{capability} {name}"
+    for group in GROUPS:
+        for name in _command(*group).commands:
+            yield " ".join((*group, name))
+
+
+def _command(*words: str) -> Any:
+    found = _ROOT
+    for word in words:
+        found = found.commands[word]
+    return found
 
 
 _COMMANDS = tuple(_commands())
@@ -41,8 +52,7 @@ def test_the_help_of_a_command(iotctl: Callable[..., Ran], words: str) -> None:
     examples, _, status = epilog.partition("\n\nExit status:\n")
     shown = [line.strip() for line in examples.splitlines()]
     assert any(f"iotctl {words}" in line for line in shown), "an example of it"
-    capability, name = words.split()
-    known = {word for parameter in _ROOT.commands[capability].commands[name].params for word in parameter.opts}
+    known = {word for parameter in _command(*words.split()).params for word in parameter.opts}
     for line in shown:
         if line.startswith(f"$ iotctl {words}"):
             given = set(re.findall(r"(?<=\s)--?[a-zA-Z][\w-]*", line.split(" | ")[0].split(" > ")[0]))
@@ -68,8 +78,7 @@ def test_the_help_above_the_commands(iotctl: Callable[..., Ran], words: str) -> 
 def test_a_change_can_be_tried_dry() -> None:
     """Every command that returns a plan has --dry-run, and no option takes a secret or turns TLS off."""
     for words in _COMMANDS:
-        capability, name = words.split()
-        command = _ROOT.commands[capability].commands[name]
+        command = _command(*words.split())
         known = {word for parameter in command.params for word in parameter.opts}
         assert ("--dry-run" in known) == isinstance(command, options.Change)
         assert not re.search("password|secret|insecure|no-verify|skip-tls", " ".join(known))

@@ -64,7 +64,7 @@ class Rules:
 
     """
 
-    expiring_days: int = 30
+    expiring_days: float = 30
     age_days: int = 365
     keys: tuple[str, ...] = ()
     stuck_seconds: float = 24 * 3600

@@ -27,7 +27,9 @@ def ca_certificate_expiring(one: CaCertificate, fleet: Fleet, rules: Rules) -> I
 @check("DEVICE_CERTIFICATE_EXPIRING_CHECK", severity=Severity.MEDIUM, of="certificates", needs=("pems",))
 def device_certificate_expiring(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A device certificate expires soon or has: the device will not be able to connect."""
-    mend = _switch_off(one)
+    # Once it has expired the device cannot come for another one.
+    renewable = len(one.things) == 1 and one.not_after is not None and one.not_after > fleet.now
+    mend = f"iotctl onboard certs rotate {one.things[0]}" if renewable else _switch_off(one)
     yield from _expiring(one, {"deviceCertificateId": one.certificate_id}, fleet, rules, one.things, mend)
 
 
@@ -194,7 +196,7 @@ def _expiring(
     yield Flaw(
         "CERTIFICATE_PAST_EXPIRATION" if past else "CERTIFICATE_APPROACHING_EXPIRATION",
         resource,
-        expected=f"valid for more than {rules.expiring_days} days",
+        expected=f"valid for more than {rules.expiring_days:g} days",
         actual=f"{'expired' if past else 'expires'} {one.not_after:%Y-%m-%d}",
         since=one.not_after if past else one.not_after - timedelta(days=rules.expiring_days),
         things=things,

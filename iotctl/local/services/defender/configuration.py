@@ -31,7 +31,7 @@ _SETTINGS: Final[dict[str, tuple[str, int, int, int]]] = {
     # The name of the setting, its default, the least and the most that it takes.
     "DEVICE_CERTIFICATE_AGE_CHECK": ("CERT_AGE_THRESHOLD_IN_DAYS", _DEFAULTS.age_days, 30, 3652),
     # No page says what is taken here: what the other one takes at most, and at least a day.
-    "DEVICE_CERTIFICATE_EXPIRING_CHECK": ("CERT_EXPIRATION_THRESHOLD_IN_DAYS", _DEFAULTS.expiring_days, 1, 3652),
+    "DEVICE_CERTIFICATE_EXPIRING_CHECK": ("CERT_EXPIRATION_THRESHOLD_IN_DAYS", int(_DEFAULTS.expiring_days), 1, 3652),
 }
 
 

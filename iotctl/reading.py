@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import engine
-from iotctl.audit.kept import CERTIFICATES
 from iotctl.errors import Auth, Denied, Error, NotFound, Unsupported
+from iotctl.kept import CERTIFICATES
 from iotctl.plan import Ref, Step
 from iotctl.text import count, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from iotctl.audit.kept import Kept
     from iotctl.aws import Aws
     from iotctl.engine import World
+    from iotctl.kept import Kept
 
 _WORTH_TELLING: Final = 10.0
 """Seconds that an operation must at least take for it to be told before it begins."""

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from iotctl import pki, scope
-from iotctl.audit.kept import CERTIFICATES
 from iotctl.errors import Error
+from iotctl.kept import CERTIFICATES
 from iotctl.semantics.checks.fleet import CaCertificate, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from iotctl.audit.observe import Wanted
-    from iotctl.audit.reading import Reading
+    from iotctl.reading import Reading
+    from iotctl.scope import Scope
+
+
+class Wanted(Protocol):
+    """What of the registry is to be read."""
+
+    @property
+    def things(self) -> Scope | Sequence[str] | None:
+        """Only these things; None: every one."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is about every thing."""
+        ...
+
+    @property
+    def policies(self) -> Collection[str]:
+        """The names of the policies that are declared."""
+        ...
 
 
 @dataclass
@@ -57,12 +76,17 @@ class Registry:
     def owners(self, things: Mapping[str, Any], certificates: list[dict[str, Any]]) -> dict[str, list[str]]:
         """The things of each certificate: asked of whichever of the two there are fewer."""
         if self.wanted.whole and len(certificates) <= len(things):
-            arns = {one["certificateArn"]: one["certificateId"] for one in certificates}
-            op = "iot:ListPrincipalThings"
-            asked = self.reading.each(
-                "principals", op, "principal", list(arns), lambda answer: answer.get("things", [])
-            )
-            return {arns[arn]: names for arn, names in asked}
+            return self.things_of(one["certificateArn"] for one in certificates)
+        return self.certificates_of(things)
+
+    def things_of(self, arns: Iterable[str]) -> dict[str, list[str]]:
+        """The things of each of these certificates, by its id."""
+        op = "iot:ListPrincipalThings"
+        asked = self.reading.each("principals", op, "principal", list(arns), lambda answer: answer.get("things", []))
+        return {arn.rpartition("/")[2]: names for arn, names in asked}
+
+    def certificates_of(self, things: Iterable[str]) -> dict[str, list[str]]:
+        """The certificates of these things: the things of each, by its id."""
         found: dict[str, list[str]] = {}
         op = "iot:ListThingPrincipals"
         for name, ids in self.reading.each("principals", op, "thingName", list(things), _certificate_ids):
@@ -77,7 +101,7 @@ class Registry:
     def policies(self) -> Iterator[Policy]:
         """The policies' default versions; one that is declared and not there has no document."""
         listed = self.reading.listed("policies", "iot:ListPolicies", "policies", pageSize=250)
-        declared = set(self.wanted.baseline.policies if self.wanted.baseline else ())
+        declared = set(self.wanted.policies)
         names = [policy["policyName"] for policy in listed]
         for name, found in self.reading.each("policies", "iot:GetPolicy", "policyName", names, _default_version):
             declared.discard(name)

@@ -1,4 +1,4 @@
-"""Answers of reads that an audit keeps on this machine: certificates for good, the rest until it has been through.
+"""Answers of reads that are kept on this machine: certificates for good, the rest until an audit has been through.
 
 A certificate never changes, so each is read from AWS once. What an audit had read when it was stopped is not asked for
 again by the next one within half a day: a fleet that takes hours at AWS's quotas is read in one go or in several. All
@@ -44,26 +44,22 @@ class Kept:
         home: the tool's state directory.
         target: whose answers they are.
         fresh: begin anew, whatever an earlier audit left.
+        audits: whether it is an audit that reads; else only certificates are known and kept, and one that was stopped
+            is gone on with later as if nothing had been.
 
     Attributes:
         begun: when the audit began that is gone on with; None: this one begins.
 
     """
 
-    def __init__(self, home: Path, target: Target, *, fresh: bool = False) -> None:
+    def __init__(self, home: Path, target: Target, *, fresh: bool = False, audits: bool = True) -> None:
         self.begun: datetime | None = None
+        self._audits = audits
         self._target = f"{target.kind} {target.account_id} {target.region}"
         self._waiting: list[tuple[str, str, str, str]] = []
         self._connection = _open(files.private_directory(home) / FILE_NAME)
-        row = self._connection.execute("SELECT begun FROM unfinished WHERE target = ?", (self._target,)).fetchone()
-        begun = clock.moment(row[0]) if row else None
-        if begun and not fresh and clock.now() - begun < GOOD_FOR:
-            self.begun = begun
-        else:
-            self.forget()
-            with self._connection:
-                now = clock.iso(clock.now())
-                self._connection.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?)", (self._target, now))
+        if audits:
+            self._begin(fresh=fresh)
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +70,8 @@ class Kept:
 
     def known(self, op: str, keys: Iterable[str]) -> dict[str, Any]:
         """Which of these are known already, with their values."""
+        if not self._concerns(op):
+            return {}
         found = self._connection.execute(
             "SELECT key, value FROM answer WHERE target = ? AND op = ? AND key IN (SELECT value FROM json_each(?))",
             (self._target, op, json.dumps(list(keys))),
@@ -82,6 +80,8 @@ class Kept:
 
     def keep(self, op: str, key: str, value: Any) -> None:  # noqa: ANN401  any JSON value
         """Keep one answer: a JSON value."""
+        if not self._concerns(op):
+            return
         self._waiting.append((self._target, op, key, json.dumps(value)))
         if len(self._waiting) >= _BATCH:
             self._flush()
@@ -92,6 +92,21 @@ class Kept:
         with contextlib.suppress(sqlite3.OperationalError), self._connection:
             self._connection.execute("DELETE FROM answer WHERE target = ? AND op != ?", (self._target, CERTIFICATES))
             self._connection.execute("DELETE FROM unfinished WHERE target = ?", (self._target,))
+
+    def _begin(self, *, fresh: bool) -> None:
+        """Go on with an audit that was stopped, or note that one begins."""
+        row = self._connection.execute("SELECT begun FROM unfinished WHERE target = ?", (self._target,)).fetchone()
+        begun = clock.moment(row[0]) if row else None
+        if begun and not fresh and clock.now() - begun < GOOD_FOR:
+            self.begun = begun
+        else:
+            self.forget()
+            with self._connection:
+                now = clock.iso(clock.now())
+                self._connection.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?)", (self._target, now))
+
+    def _concerns(self, op: str) -> bool:
+        return self._audits or op == CERTIFICATES
 
     def _flush(self) -> None:
         # A full disk, or another audit that writes: what is not kept is read again.
