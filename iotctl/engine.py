@@ -36,11 +36,14 @@ from iotctl.errors import (
     Timeout,
 )
 from iotctl.journal import Outcome
+from iotctl.lines import Ask, Flow, Journey, Pause
 from iotctl.plan import Adopt, Either, Expect, Plan, Row, Step, lookup, resolve
 from iotctl.result import Failure
-from iotctl.traffic import Ask, Flow, Journey, Pause, Traffic
+from iotctl.traffic import Traffic
 
 BATCH: Final = 500
+FIRST_BATCH: Final = 32
+"""Things whose bundles are made before the first call goes out; each later batch is twice as large, up to `BATCH`."""
 TICK: Final = 0.25
 CLOSED_AT_ONCE: Final = 50
 WAITS: Final = (0.2, 0.6, 1.5, 3.0)
@@ -73,6 +76,7 @@ class World:
         stop: set to end the run early; what is in flight finishes.
         say: told what a person should know of a step.
         watch: called a few times a second, with a function that gives how each operation fares.
+        traffic: what lets the calls go; with threads, unless a simulation has them in a time of its own.
 
     """
 
@@ -85,6 +89,7 @@ class World:
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = lambda _: None
     watch: Callable[[Callable[[], Mapping[str, Flow]]], None] = lambda _: None
+    traffic: Callable[..., Traffic[dict[str, Any]]] = Traffic
 
 
 def run(plan: Plan, world: World) -> Iterator[Outcome]:
@@ -223,9 +228,7 @@ class _Steps:
         self._world = world
         order = [op for op in operations if op not in world.effects]
         self._creates = any(op.partition(":")[2].startswith(("Create", "Register")) for op in order)
-        self.traffic: Traffic[dict[str, Any]] = Traffic(
-            world.call, world.stop, rates=world.rates, starts=world.starts, order=order
-        )
+        self.traffic = world.traffic(world.call, world.stop, rates=world.rates, starts=world.starts, order=order)
         self._more = True
 
     def __enter__(self) -> Self:
@@ -236,9 +239,10 @@ class _Steps:
 
     def ahead(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         """The rows in batches; the last one is empty, for what is still on its way then."""
-        waiting = iter(rows)
-        while (batch := list(itertools.islice(waiting, BATCH))) and not self._world.stop.is_set():
+        waiting, size = iter(rows), FIRST_BATCH
+        while (batch := list(itertools.islice(waiting, size))) and not self._world.stop.is_set():
             yield batch
+            size = min(BATCH, size * 2)
         self._more = False
         yield []
 
@@ -265,11 +269,14 @@ class _Steps:
             BaseException: what went wrong is no error of ours.
 
         """
-        while self.traffic.pending > (BATCH // 2 if self._more else 0):
+        enough, looked = BATCH // 2 if self._more else 0, False
+        # However few there are yet, their calls go out before the next batch is made.
+        while self.traffic.pending > (enough if looked else 0):
             found = [(scope, _raised(fault)) for scope, fault in self.traffic.settle(most, TICK)]
             self._world.watch(self.traffic.flows)
             if found:
                 yield found
+            looked = True
 
     def _journey(self, sequence: Sequence[Step], scope: dict[str, Any]) -> Journey:
         for step in sequence:

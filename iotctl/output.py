@@ -19,11 +19,11 @@ from iotctl.result import Remark, Result
 from iotctl.text import count, lasting, redact, sanitize
 
 if TYPE_CHECKING:
+    from iotctl.lines import Flow
     from iotctl.painter import Painter
     from iotctl.plan import Plan
     from iotctl.progress import Progress
     from iotctl.result import Column, Failure, Stream, Table
-    from iotctl.traffic import Flow
 
 ENVELOPE_VERSION: Final = 1
 _MOST_FAILURES_SHOWN: Final = 20

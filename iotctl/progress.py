@@ -10,7 +10,7 @@ from iotctl import text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iotctl.traffic import Flow
+    from iotctl.lines import Flow
 
 
 class Progress:

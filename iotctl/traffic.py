@@ -1,88 +1,28 @@
-"""Calls on their way: one line per operation, each at its own pace; a thing goes from line to line.
+"""Calls on their way, on threads: as many at a time as their waiting makes sense of (`iotctl.lines` says who is next).
 
-A thing's steps are a generator: it asks for a call, gets the answer, asks for the next. While it waits in a line it
-holds no thread, so the operation whose quota binds is never idle and never behind another. A call that AWS throttles
-goes back to the head of its line, free of charge. On an endpoint next to this machine the caller's thread is enough.
+A call that AWS throttles goes back to the head of its line, free of charge. On an endpoint next to this machine the
+caller's thread is enough.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import math
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, Self
 
 from iotctl import clock
 from iotctl.errors import Interrupted, Throttled
-from iotctl.pace import Load, Pacer
+from iotctl.lines import NOTHING, Ask, Flow, Item, Journey, Lines, Pause, Trip
 
 Call = Callable[..., dict[str, Any]]
-_Item = TypeVar("_Item")
 
 _STOPPED: Final = "stopped before its steps were done"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One call that a journey asks for; it is sent the answer, or has the error raised."""
-
-    op: str
-    params: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Seconds that a journey lets pass, with others going on meanwhile."""
-
-    seconds: float
-
-
-Journey = Generator[Ask | Pause, dict[str, Any], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """How one operation fares.
-
-    Attributes:
-        done: calls that AWS answered.
-        throttled: calls that it refused for coming too fast.
-        rate: calls a second that are let go now; infinite where nothing holds them.
-        measured: calls a second that came through lately.
-
-    """
-
-    done: int
-    throttled: int
-    rate: float
-    measured: float
-
-
-@dataclass(slots=True)
-class _Trip(Generic[_Item]):
-    item: _Item
-    journey: Journey
-    ask: Ask | None = None
-
-
-@dataclass(slots=True)
-class _Line(Generic[_Item]):
-    """Those who wait for one operation."""
-
-    depth: int
-    pacer: Pacer
-    waiting: deque[_Trip[_Item]] = field(default_factory=deque)
-    done: int = 0
-    throttled: int = 0
-
-
-class Traffic(Generic[_Item]):
+class Traffic(Generic[Item]):
     """Many journeys at once.
 
     Args:
@@ -105,20 +45,13 @@ class Traffic(Generic[_Item]):
     ) -> None:
         self._call = call
         self._stop = stop
-        self._rates = rates
-        self._starts = starts
         self._turn = threading.Condition()
-        self._lines: dict[str, _Line[_Item]] = {}
-        self._later: list[tuple[float, int, _Trip[_Item]]] = []
-        self._number = itertools.count()
-        self._settled: queue.SimpleQueue[tuple[_Item, BaseException | None]] = queue.SimpleQueue()
+        self._lines: Lines[Item] = Lines(rates, starts, order)
+        self._settled: queue.SimpleQueue[tuple[Item, BaseException | None]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._load = Load()
         self._ended = False
         self._watched = math.inf  # until when a thread sleeps on behalf of all: the others need no clock
         self.pending = 0
-        for op in order:
-            self._line(op)
 
     def __enter__(self) -> Self:
         return self
@@ -131,23 +64,21 @@ class Traffic(Generic[_Item]):
         for thread in self._threads:
             thread.join()
 
-    def submit(self, item: _Item, journey: Journey) -> None:
+    def submit(self, item: Item, journey: Journey) -> None:
         """Begin a journey; it settles when it ends."""
         self.pending += 1
-        self._go_on(_Trip(item, journey), lambda: journey.send(None))  # type: ignore[arg-type]  # as it must begin
+        self._go_on(Trip(item, journey), lambda: journey.send(None))  # type: ignore[arg-type]  # as it must begin
 
-    def settle(self, most: int, seconds: float) -> list[tuple[_Item, BaseException | None]]:
+    def settle(self, most: int, seconds: float) -> list[tuple[Item, BaseException | None]]:
         """Those that have settled, with what went wrong: at least one, at most so many; none after so many seconds."""
-        found: list[tuple[_Item, BaseException | None]] = []
+        found: list[tuple[Item, BaseException | None]] = []
         ends = clock.monotonic() + seconds
         while self.pending and len(found) < most:
             if self._stop.is_set():
                 self._halt()
-            wanted = self._wanted()
-            if wanted <= 1 and not self._threads:
-                while self._settled.empty() and self._attempt_next(ends) and not self._stop.is_set():
-                    pass
-            self._grow(wanted)
+            while self._alone() and self._settled.empty() and self._attempt_next(ends) and not self._stop.is_set():
+                pass
+            self._grow(self._lines.wanted())
             left = 0.0 if found or not self._threads else max(0.0, ends - clock.monotonic())
             try:
                 found.append(self._settled.get(timeout=left))
@@ -177,39 +108,27 @@ class Traffic(Generic[_Item]):
                 else:
                     send = self._asked(journey, asked)
 
-    def _asked(self, journey: Journey, ask: Ask) -> Callable[[], Ask | Pause]:
-        line = self._line(ask.op)
-        while True:
-            with self._turn:
-                now = clock.monotonic()
-                wait = line.pacer.due() - now
-                line.pacer.take(max(now, line.pacer.due()))
-            if self._stop.wait(max(0.0, wait)):
-                raise Interrupted(_STOPPED)
-            outcome = self._made(line, ask)
-            if not isinstance(outcome, Throttled):
-                return _resumed(journey, outcome)
-
     def flows(self) -> dict[str, Flow]:
         """How each operation fares."""
         with self._turn:
-            now = clock.monotonic()
-            return {
-                op: Flow(line.done, line.throttled, line.pacer.rate, line.pacer.meter.rate(now))
-                for op, line in self._lines.items()
-                if line.done or line.throttled
-            }
+            return self._lines.flows(clock.monotonic())
 
-    def _line(self, op: str) -> _Line[_Item]:
-        line = self._lines.get(op)
-        if line is None:
-            known = op in self._rates
-            pacer = Pacer(self._rates[op] if known else self._starts.get(op, math.inf), known=known)
-            line = self._lines[op] = _Line(len(self._lines), pacer)
-        return line
+    def _asked(self, journey: Journey, ask: Ask) -> Callable[[], Ask | Pause]:
+        pacer = self._lines.line(ask.op).pacer
+        while True:
+            with self._turn:
+                now = clock.monotonic()
+                wait = pacer.due() - now
+                pacer.take(max(now, pacer.due()))
+            if self._stop.wait(max(0.0, wait)):
+                raise Interrupted(_STOPPED)
+            outcome = self._made(ask)
+            if not isinstance(outcome, Throttled):
+                return _resumed(journey, outcome)
 
-    def _wanted(self) -> int:
-        return self._load.workers([line.pacer.rate for line in self._lines.values() if line.waiting or line.done])
+    def _alone(self) -> bool:
+        """Whether the caller's thread makes the calls: it is enough, as far as is known."""
+        return not self._threads and self._lines.wanted() <= 1
 
     def _grow(self, wanted: int) -> None:
         while len(self._threads) < wanted and wanted > 1:
@@ -226,35 +145,20 @@ class Traffic(Generic[_Item]):
         trip = self._next(ends)
         if trip is None:
             return False
-        ask = trip.ask
-        assert ask is not None
-        outcome = self._made(self._lines[ask.op], ask)
-        if isinstance(outcome, Throttled):
-            with self._turn:
-                if not self._stop.is_set():
-                    self._lines[ask.op].waiting.appendleft(trip)
-                    return True
-            self._settle(trip, Interrupted(_STOPPED))
-        else:
-            self._go_on(trip, _resumed(trip.journey, outcome))
+        self._return(trip, {} if trip.ask is NOTHING else self._made(trip.ask))
         return True
 
-    def _next(self, ends: float) -> _Trip[_Item] | None:
-        """Wait for the next call that is due, and take its slot: of several, that of whoever has come farthest."""
+    def _next(self, ends: float) -> Trip[Item] | None:
+        """Wait for the next call that is due, and take its slot."""
         with self._turn:
             while not self._ended:
                 now = clock.monotonic()
-                while self._later and self._later[0][0] <= now:
-                    self._join(heapq.heappop(self._later)[2])
-                waiting = [line for line in self._lines.values() if line.waiting]
-                line = min(waiting, key=lambda each: (max(each.pacer.due(), now), -each.depth), default=None)
-                if line is not None and line.pacer.due() <= now:
-                    line.pacer.take(now)
-                    taken = line.waiting.popleft()
-                    if self._later or any(each.waiting for each in waiting):
+                taken = self._lines.take(now)
+                if taken is not None:
+                    if self._lines.waiting():
                         self._turn.notify()
                     return taken
-                until = min(line.pacer.due() if line else math.inf, self._later[0][0] if self._later else math.inf)
+                until = self._lines.due(now)
                 if now >= ends or (ends < math.inf and until == math.inf):
                     return None
                 self._sleep(now, min(until, ends))
@@ -270,15 +174,7 @@ class Traffic(Generic[_Item]):
         else:
             self._turn.wait()
 
-    def _join(self, trip: _Trip[_Item]) -> None:
-        if trip.ask is None:
-            # What paused has nothing to ask yet: it goes on at the next free hand.
-            trip.ask = _NOTHING
-        self._line(trip.ask.op).waiting.append(trip)
-
-    def _made(self, line: _Line[_Item], ask: Ask) -> dict[str, Any] | BaseException:
-        if ask is _NOTHING:
-            return {}
+    def _made(self, ask: Ask) -> dict[str, Any] | BaseException:
         started, busy = clock.monotonic(), clock.busy()
         try:
             outcome: dict[str, Any] | BaseException = self._call(ask.op, once=True, **ask.params)
@@ -287,15 +183,23 @@ class Traffic(Generic[_Item]):
         now = clock.monotonic()
         with self._turn:
             if isinstance(outcome, Throttled):
-                line.throttled += 1
-                line.pacer.refused(now)
+                self._lines.refused(ask.op, now)
             else:
-                line.done += 1
-                line.pacer.admitted(now)
-                self._load.measured(now - started, clock.busy() - busy)
+                self._lines.answered(ask.op, now, now - started, clock.busy() - busy)
         return outcome
 
-    def _go_on(self, trip: _Trip[_Item], send: Callable[[], Ask | Pause]) -> None:
+    def _return(self, trip: Trip[Item], outcome: dict[str, Any] | BaseException) -> None:
+        """Give a journey the answer to its call; one that was throttled is made again."""
+        if not isinstance(outcome, Throttled):
+            self._go_on(trip, _resumed(trip.journey, outcome))
+            return
+        with self._turn:
+            if not self._stop.is_set():
+                self._lines.back(trip)
+                return
+        self._settle(trip, Interrupted(_STOPPED))
+
+    def _go_on(self, trip: Trip[Item], send: Callable[[], Ask | Pause]) -> None:
         """Let a journey go on until it asks for something, and stand in line for it."""
         try:
             asked = send()
@@ -306,13 +210,7 @@ class Traffic(Generic[_Item]):
         else:
             with self._turn:
                 if not self._stop.is_set():
-                    if isinstance(asked, Pause):
-                        trip.ask = None
-                        due = clock.monotonic() + asked.seconds
-                        heapq.heappush(self._later, (due, next(self._number), trip))
-                    else:
-                        trip.ask = asked
-                        self._join(trip)
+                    self._lines.join(trip, asked, clock.monotonic())
                     self._turn.notify()
                     return
             trip.journey.close()
@@ -321,20 +219,13 @@ class Traffic(Generic[_Item]):
     def _halt(self) -> None:
         """End all that wait; what is in flight finishes its call."""
         with self._turn:
-            ended = [trip for line in self._lines.values() for trip in line.waiting]
-            ended += [trip for _, _, trip in self._later]
-            self._later.clear()
-            for line in self._lines.values():
-                line.waiting.clear()
+            ended = self._lines.clear()
         for trip in ended:
             trip.journey.close()
             self._settle(trip, Interrupted(_STOPPED))
 
-    def _settle(self, trip: _Trip[_Item], error: BaseException | None) -> None:
+    def _settle(self, trip: Trip[Item], error: BaseException | None) -> None:
         self._settled.put((trip.item, error))
-
-
-_NOTHING: Final = Ask("", {})
 
 
 def _resumed(journey: Journey, outcome: dict[str, Any] | BaseException) -> Callable[[], Ask | Pause]:

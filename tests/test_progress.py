@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from iotctl.lines import Flow
 from iotctl.progress import Progress
-from iotctl.traffic import Flow
 
 NEEDS = {"iot:CreateThing": 1000, "iot:RegisterCertificateWithoutCA": 1000, "iot-data:UpdateThingShadow": 10}
 
