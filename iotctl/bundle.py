@@ -147,16 +147,21 @@ def authority(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error
 def _afresh(bundles: Path) -> pki.Authority:
     """The fleet CA, after what a crash left half made is gone."""
     with files.explained(bundles):
-        shutil.rmtree(bundles / ".staging", ignore_errors=True)
-        _staging(bundles)
+        _clear(bundles)
     return load_ca(bundles)
+
+
+def _clear(bundles: Path) -> None:
+    shutil.rmtree(bundles / ".staging", ignore_errors=True)
+    _staging(bundles)
 
 
 class Publisher:
     """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them."""
 
     def __init__(self) -> None:
-        self._prepared: dict[Path, pki.Authority] = {}
+        self._prepared: set[Path] = set()
+        self._authorities: dict[Path, pki.Authority] = {}
 
     def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
         """Make or find the bundle of each.
@@ -165,7 +170,8 @@ class Publisher:
             batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
                 `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account),
                 `thingType` and `thingGroups` (optional), `runId` (of the run that makes it), `chain` (the CA's
-                certificate follows the device's in its file: who registers just in time has to show both).
+                certificate follows the device's in its file: who registers just in time has to show both),
+                `certificatePem` (optional: AWS has signed the CSR, and no fleet CA is needed).
 
         Returns:
             Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
@@ -178,14 +184,17 @@ class Publisher:
         staged: dict[Path, Path] = {}
         directory = Path(batch[0]["directory"])
         with files.explained(directory):
-            authority = self._authority(directory)
+            self._prepare(directory)
+            if any(not params.get("certificatePem") for params in batch) and directory not in self._authorities:
+                self._authorities[directory] = load_ca(directory)
             for params in batch:
                 place = directory / "devices" / directory_name(params["thingName"])
                 try:
                     found = _existing(place, params)
                     if found is None:
                         staging = directory / ".staging" / place.name
-                        found = _stage(staging, place, params, authority)
+                        issued, chain = self._issued(directory, params)
+                        found = _stage(staging, place, params, issued, chain)
                         staged[staging] = place
                 except Error as error:
                     answers.append(error)
@@ -201,12 +210,23 @@ class Publisher:
                 _publish(directory, staged)
         return answers
 
-    def _authority(self, directory: Path) -> pki.Authority:
-        authority = self._prepared.get(directory)
-        if authority is None:
-            authority = self._prepared[directory] = _afresh(directory)
+    def _prepare(self, directory: Path) -> None:
+        if directory not in self._prepared:
+            self._prepared.add(directory)
+            _clear(directory)
             (directory / "devices").mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
-        return authority
+
+    def _issued(self, directory: Path, params: Mapping[str, Any]) -> tuple[pki.Issued, str]:
+        """The certificate of a thing, with its key where that is made here; and what follows it in its file (PEM)."""
+        if given := params.get("certificatePem"):
+            return pki.Issued(pki.read(given).certificate_id, given, b""), ""
+        authority = self._authorities[directory]
+        thing_name, days = params["thingName"], params["days"]
+        if params.get("csr"):
+            issued = authority.sign(params["csr"], common_name=thing_name, days=days)
+        else:
+            issued = authority.issue(thing_name, key_type=params["keyType"], days=days)
+        return issued, authority.certificate_pem if params.get("chain") else ""
 
 
 def _existing(place: Path, params: Mapping[str, Any]) -> Bundle | None:
@@ -228,20 +248,18 @@ def _existing(place: Path, params: Mapping[str, Any]) -> Bundle | None:
             code="OtherAccount",
             hint="use another --bundles directory for this account",
         )
+    given = params.get("certificatePem")
+    if given and pki.read(given).certificate_id != found.certificate_id:
+        raise Conflict(f"the bundle in {place} holds another certificate than the one in the account", code="OtherKey")
     if params.get("csr") and not pki.csr_matches(params["csr"], found.certificate_pem):
         raise Conflict(f"the bundle in {place} was made for another key than this row's CSR", code="OtherKey")
     return found
 
 
-def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki.Authority) -> Bundle:
-    thing_name, days = params["thingName"], params["days"]
-    if params.get("csr"):
-        issued = authority.sign(params["csr"], common_name=thing_name, days=days)
-    else:
-        issued = authority.issue(thing_name, key_type=params["keyType"], days=days)
+def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Issued, chain: str) -> Bundle:
     config = {
         "version": 1,
-        "thingName": thing_name,
+        "thingName": params["thingName"],
         "thingType": params.get("thingType", ""),
         "thingGroups": list(params.get("thingGroups", ())),
         "certificateId": issued.certificate_id,
@@ -255,8 +273,7 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], authority: pki
     staging.mkdir(files.PRIVATE_DIRECTORY)
     if issued.private_key_pem:
         files.write_new(staging / KEY, issued.private_key_pem)
-    shown = issued.certificate_pem + (authority.certificate_pem if params.get("chain") else "")
-    files.write_new(staging / CERTIFICATE, shown.encode(), 0o644)
+    files.write_new(staging / CERTIFICATE, (issued.certificate_pem + chain).encode(), 0o644)
     files.write_new(staging / ROOT_CA, params["rootCa"].encode(), 0o644)
     files.write_new(staging / CONFIG, (json.dumps(config, indent=2) + "\n").encode(), 0o640)
     return Bundle(place, config, issued.certificate_id, issued.certificate_pem)

@@ -109,7 +109,7 @@ def run(plan: Plan, world: World) -> Iterator[Outcome]:
     with _Steps(world, plan.operations()) as steps:
         for step in plan.shared:
             steps.once(step, shared)
-        for batch in steps.ahead(plan.rows):
+        for batch in steps.ahead(plan.rows, plan.batch):
             done = world.settled([row["thingName"] for row in batch])
             scopes = [{**shared, "row": row} for row in batch if row["thingName"] not in done]
             left -= len(batch) - len(scopes)
@@ -237,12 +237,12 @@ class _Steps:
     def __exit__(self, *error: object) -> None:
         self.traffic.__exit__(*error)
 
-    def ahead(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
-        """The rows in batches; the last one is empty, for what is still on its way then."""
-        waiting, size = iter(rows), FIRST_BATCH
-        while (batch := list(itertools.islice(waiting, size))) and not self._world.stop.is_set():
+    def ahead(self, rows: Iterable[Row], size: int = 0) -> Iterator[list[Row]]:
+        """The rows in batches, of one size or growing; the last one is empty, for what is still on its way then."""
+        waiting, growing = iter(rows), FIRST_BATCH
+        while (batch := list(itertools.islice(waiting, size or growing))) and not self._world.stop.is_set():
             yield batch
-            size = min(BATCH, size * 2)
+            growing = min(BATCH, growing * 2)
         self._more = False
         yield []
 

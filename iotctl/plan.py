@@ -235,6 +235,7 @@ class Plan:
         each: steps done for each row, in order; effects on this machine stand before or after all others.
         after: steps done once, in order, when every row is done.
         rows: the things.
+        batch: how many of them go through the effects of this machine at a time; 0: as the engine thinks best.
         directory: where its journal and lock are; empty: the tool's state directory.
         calls: how many calls of an operation the rows make, where that is not one per row.
         shows: what is told of each thing once it has settled, Refs into its steps.
@@ -257,6 +258,7 @@ class Plan:
     shared: tuple[Step, ...] = ()
     each: tuple[Step, ...] = ()
     rows: Rows = ()
+    batch: int = 0
     directory: str = ""
     calls: Mapping[str, int] = field(default_factory=dict)
     shows: Mapping[str, Any] = field(default_factory=dict)

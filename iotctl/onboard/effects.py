@@ -1,29 +1,33 @@
-"""The step of a bulk registration that waits: one task at a time, its reports folded into the outcomes of its rows."""
+"""The steps of a bulk registration: rows as lines of a task, and what came of each folded into its outcome.
+
+With certificates of a registered CA a line says which one. With a CSR, AWS signs: the certificate is in the report of
+the task; or, where that was not seen, on the thing.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import text
-from iotctl.errors import Error, Interrupted, Refused
-from iotctl.onboard import engines, provisioning
+from iotctl import pki, text
+from iotctl.errors import Conflict, Error, Integrity, NotFound, Refused
+from iotctl.onboard import engines, provisioning, submitted
+from iotctl.onboard.plan import CLAIM
+from iotctl.onboard.tasks import Tasks
 
 if TYPE_CHECKING:
     import contextlib
     import threading
 
+    from iotctl.aws import Aws
     from iotctl.context import Context
 
 Say = Callable[[Sequence[str]], None]
+Answer = dict[str, Any] | Error
 Effect = Callable[[Sequence[Mapping[str, Any]]], "list[dict[str, Any] | Error]"]
 
-_PAUSES: Final = (0.2, 5.0)
-"""Seconds between two looks at a task: the first, and the longest."""
-_RUNNING: Final = frozenset({"InProgress", "Cancelling"})
 _THERE: Final = re.compile(r"ResourceConflicts?Exception")
 """What the report says of a line whose thing is there already (OverrideSettings: FAIL)."""
 _CODE: Final = re.compile(r"Error Code: (\w+)")
@@ -33,24 +37,17 @@ _TOLD: Final = 500
 
 def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib.ExitStack) -> dict[str, Effect]:  # noqa: ARG001  every capability's has them
     """The effects of this capability's plans, by the names of their steps."""
-    return {engines.BULK: Bulk(context, stop, say)}
+    tasks = Tasks(context.aws, stop, say)
+    return {engines.BULK: Bulk(tasks), engines.BULK_REQUESTS: BulkRequests(tasks, context.aws)}
 
 
 class Bulk:
-    """The effect `onboard:RegisterInBulk`: rows as lines of a file in S3, registered by one task after the other.
+    """The effect `onboard:RegisterInBulk`: things, with certificates of a CA that the account knows."""
 
-    Args:
-        context: of the command.
-        stop: set to end a wait early; the task goes on, and the same command finds what it did.
-        say: words for a person.
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
 
-    """
-
-    def __init__(self, context: Context, stop: threading.Event, say: Say) -> None:
-        self._aws = context.aws
-        self._stop, self._say = stop, say
-
-    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
         """Register a batch.
 
         Args:
@@ -64,82 +61,134 @@ class Bulk:
             Error: a task could not be started or did not end well; its rows stay planned.
 
         """
-        answers: dict[int, dict[str, Any] | Error] = {}
-        for numbers in _alike(batch):
-            found = self._register([batch[number] for number in numbers])
-            answers |= dict(zip(numbers, found, strict=True))
+        lines = [provisioning.parameters(one["row"], one["certificate"], one["authority"]) for one in batch]
+        answers: dict[int, Answer] = {}
+        for numbers in _alike(batch, lines):
+            task = self._tasks.run([lines[each] for each in numbers], _template(batch, lines, numbers), batch[0])
+            errors = self._tasks.errors(task)
+            for position, number in enumerate(numbers, 1):
+                failed = _failed(errors.get(position), batch[number]["row"]["thingName"])
+                answers[number] = failed if isinstance(failed, Error) else {"there": failed}
         return [answers[number] for number in range(len(batch))]
 
-    def _register(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
-        lines = [provisioning.parameters(one["row"], one["certificate"], one["authority"]) for one in rows]
-        body = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
-        first = rows[0]
-        where = {"Bucket": first["bucket"], "Key": f"{first['prefix']}{hashlib.sha256(body).hexdigest()}.jsonl"}
-        self._aws.call("s3:PutObject", **where, Body=body, ExpectedBucketOwner=first["accountId"])
-        template = provisioning.in_bulk(first["row"].get("attributes") or (), list(lines[0]))
-        self._wait_for_others()
-        task = self._aws.call(
-            "iot:StartThingRegistrationTask",
-            templateBody=json.dumps(template),
-            inputFileBucket=where["Bucket"],
-            inputFileKey=where["Key"],
-            roleArn=first["roleArn"],
-        )["taskId"]
-        self._say([f"bulk registration {task} of {text.count(len(rows), 'thing')} is under way"])
-        ended = self._wait(task)
-        if ended["status"] != "Completed":
-            raise Refused(
-                f"the bulk registration {task} ended as {ended['status']}",
-                code="RegistrationTask",
-                cause=text.sanitize(str(ended.get("message", ""))),
-                hint="mend the cause, then run the same command again; it resumes",
-            )
-        errors = dict(self._errors(task)) if ended.get("failureCount") else {}
-        return [_answer(errors.get(number), one["row"]["thingName"]) for number, one in enumerate(rows, 1)]
 
-    def _wait_for_others(self) -> None:
-        """Let a task that runs already end: AWS carries out one at a time."""
-        for page in self._aws.pages("iot:ListThingRegistrationTasks", status="InProgress"):
-            for task in page.get("taskIds", []):
-                self._say([f"the bulk registration {task} is under way, and AWS takes one at a time: waiting for it"])
-                self._wait(task)
+class BulkRequests:
+    """The effect `onboard:RegisterRequestsInBulk`: things, with certificates that AWS signs for their CSRs.
 
-    def _wait(self, task: str) -> dict[str, Any]:
-        pause, longest = _PAUSES
-        while True:
-            found = self._aws.call("iot:DescribeThingRegistrationTask", taskId=task)
-            if found["status"] not in _RUNNING:
-                return found
-            if self._stop.wait(pause):
-                raise Interrupted(f"the bulk registration {task} goes on in AWS; the same command finds what it did")
-            pause = min(pause * 2, longest)
+    AWS makes a certificate whenever it is asked to, so what was asked for once is looked at before it is asked again.
+    """
 
-    def _errors(self, task: str) -> Iterator[tuple[int, str]]:
-        """What could not be registered: the number of the line, and why."""
-        for page in self._aws.pages("iot:ListThingRegistrationTaskReports", taskId=task, reportType="ERRORS"):
-            for link in page.get("resourceLinks", []):
-                for line in self._aws.download(link).splitlines():
-                    try:
-                        found = json.loads(line)
-                        yield int(found["lineNumber"]), str(found.get("errorMessage") or "no reason given")
-                    except (ValueError, KeyError, TypeError) as error:
-                        message = f"a line of the report of {task} cannot be read"
-                        raise Refused(message, code="Report", cause=text.sanitize(str(error))) from error
+    def __init__(self, tasks: Tasks, aws: Aws) -> None:
+        self._tasks = tasks
+        self._aws = aws
+
+    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
+        """Register a batch.
+
+        Args:
+            batch: one mapping per thing: `bucket`, `prefix`, `roleArn`, `accountId`, `certificateArn` (its prefix),
+                `directory` (of the bundles), `runId`, `row` (of the fleet file, with a `csr`).
+
+        Returns:
+            Per thing, in order: certificateId, certificatePem, certificateArn; `there`, whether it was there already;
+            or why it was not registered.
+
+        Raises:
+            Error: a task could not be started or did not end well; its rows stay planned.
+
+        """
+        directory, run_id = Path(batch[0]["directory"]), batch[0]["runId"]
+        asked = submitted.noted(directory, run_id)
+        if asked:
+            self._tasks.wait_for_others()
+        answers: dict[int, Answer] = {}
+        for number, one in enumerate(batch):
+            found = self._found(one) if one["row"]["thingName"] in asked else None
+            if found is not None:
+                answers[number] = found
+        left = [number for number in range(len(batch)) if number not in answers]
+        lines = [provisioning.requested(one["row"]) for one in batch]
+        for chosen in _alike([batch[number] for number in left], [lines[number] for number in left]):
+            numbers = [left[position] for position in chosen]
+            submitted.note(directory, run_id, [batch[number]["row"]["thingName"] for number in numbers])
+            task = self._tasks.run([lines[each] for each in numbers], _template(batch, lines, numbers), batch[0])
+            errors, signed = self._tasks.errors(task), self._tasks.certificates(task)
+            for position, number in enumerate(numbers, 1):
+                answers[number] = self._answer(batch[number], errors.get(position), signed.get(position))
+        return [answers[number] for number in range(len(batch))]
+
+    def _answer(self, one: Mapping[str, Any], error: str | None, pem: str | None) -> Answer:
+        failed = _failed(error, one["row"]["thingName"])
+        if isinstance(failed, Error):
+            return failed
+        if not failed and pem:
+            try:
+                return _signed(one, pem, there=False)
+            except Error as wrong:
+                return wrong
+        # It was there already, or the report does not hold what it was given.
+        return self._found(one) or Refused("its certificate is not in the report", code="Report")
+
+    def _found(self, one: Mapping[str, Any]) -> Answer | None:
+        """What is there of a thing that may have been registered with its CSR; None: nothing is."""
+        name, csr = one["row"]["thingName"], one["row"]["csr"]
+        try:
+            claim = self._aws.call("iot:DescribeThing", thingName=name).get("attributes", {}).get(CLAIM)
+            for pem in self._certificates(name):
+                if pki.csr_matches(csr, pem) and claim in {provisioning.claim(csr), pki.read(pem).certificate_id}:
+                    return _signed(one, pem, there=True)
+        except NotFound:
+            return None
+        except Error as error:
+            return error
+        return Conflict(
+            f"{name} exists, and has no certificate for the key of its CSR that this fleet claimed",
+            hint="someone else made it, or AWS stopped half way: compare, then rename or delete it",
+        )
+
+    def _certificates(self, thing_name: str) -> Iterator[str]:
+        for page in self._aws.pages("iot:ListThingPrincipals", thingName=thing_name):
+            for principal in page.get("principals", []):
+                if ":cert/" in principal:
+                    which = principal.rpartition("/")[2]
+                    found = self._aws.call("iot:DescribeCertificate", certificateId=which)
+                    yield str(found["certificateDescription"]["certificatePem"])
 
 
-def _alike(batch: Sequence[Mapping[str, Any]]) -> Iterator[list[int]]:
+def _signed(one: Mapping[str, Any], pem: str, *, there: bool) -> dict[str, Any]:
+    """What is known of a thing whose certificate AWS has signed.
+
+    Raises:
+        Integrity: it is not for the key of the CSR.
+
+    """
+    if not pki.csr_matches(one["row"]["csr"], pem):
+        raise Integrity("AWS's report has a certificate for another key than that of the CSR")
+    identity = pki.read(pem).certificate_id
+    arn = f"{one['certificateArn']}{identity}"
+    return {"certificateId": identity, "certificatePem": pem, "certificateArn": arn, "there": there}
+
+
+def _alike(batch: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, str]]) -> Iterator[list[int]]:
     """The numbers of the rows that one template can register, for each template that it takes."""
     kinds: dict[tuple[Any, ...], list[int]] = {}
-    for number, one in enumerate(batch):
-        names = provisioning.parameters(one["row"], one["certificate"], "")
-        kinds.setdefault((*names, *sorted(one["row"].get("attributes") or ())), []).append(number)
+    for number, (one, line) in enumerate(zip(batch, lines, strict=True)):
+        kinds.setdefault((*line, *sorted(one["row"].get("attributes") or ())), []).append(number)
     return iter(kinds.values())
 
 
-def _answer(message: str | None, thing_name: str) -> dict[str, Any] | Error:
+def _template(
+    batch: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, str]], numbers: Sequence[int]
+) -> dict[str, Any]:
+    first = numbers[0]
+    return provisioning.in_bulk(batch[first]["row"].get("attributes") or (), list(lines[first]))
+
+
+def _failed(message: str | None, thing_name: str) -> bool | Error:
+    """Why a line was not registered: True where its thing was there already, False where it was."""
     if message is None:
-        return {"there": False}
+        return False
     if _THERE.search(message):
-        return {"there": True}
+        return True
     code, cause = _CODE.search(message), text.sanitize(_OF_CLIENT.sub("", message))[:_TOLD]
     return Refused("it was not registered", code=code[1] if code else "", cause=cause, on=thing_name)

@@ -15,9 +15,15 @@ from iotctl.onboard import plan, provisioning
 from iotctl.plan import Expect, Plan, Ref, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from iotctl.onboard.plan import Fleet, Keys, Missing, Place
 
 BULK: Final = "onboard:RegisterInBulk"
+BULK_REQUESTS: Final = "onboard:RegisterRequestsInBulk"
+LINES: Final = 500
+"""Of a task: a run that is stopped has to look at so many again."""
 JUST_IN_TIME: Final = "onboard apply --engine jitp"
 
 
@@ -58,48 +64,77 @@ def in_bulk(fleet: Fleet, missing: Missing, place: Place, keys: Keys, role: str,
     """Register a fleet by AWS's bulk registration, one task at a time.
 
     A line that fails because its thing is there already may be this run's own, of a task whose end it did not see: it
-    is compared and completed by the same steps as any other thing.
+    is compared and completed by the same steps as any other thing. Certificates are of a registered CA, or AWS signs
+    the CSR of every row.
 
     Args:
         fleet: the rows.
         missing: what they share and the account does not have.
         place: where.
-        keys: the CA of its certificates is registered.
+        keys: whether the CA of its certificates is registered; else every row has a CSR.
         role: the name or ARN of the role that AWS IoT registers things with.
         bucket: for the input files; empty: the account's own.
 
     """
     run_id = plan.identity(fleet.digest, place, keys, "aws-bulk")
     shared = tuple(plan.shared_steps(missing, run_id, keys))
-    bulk = Step(
-        BULK,
-        {
-            "bucket": bucket or place.target.bucket,
-            "prefix": f"iotctl/onboard/{run_id}/",
-            "roleArn": place.target.role(role),
-            "accountId": place.target.account_id,
-            "row": Ref("row"),
-            "certificate": Ref("certificate"),
-            "authority": Ref("authority.certificatePem"),
-        },
-        name="bulk",
-    )
+    where = {
+        "bucket": bucket or place.target.bucket,
+        "prefix": f"iotctl/onboard/{run_id}/",
+        "roleArn": place.target.role(role),
+        "accountId": place.target.account_id,
+        "row": Ref("row"),
+    }
     *placed, policy = plan.placement()
     shadow = next(step for step in placed if step.op == "iot-data:UpdateThingShadow")
-    there = Expect("bulk.there", True)
-    steps = (*plan.registration(keys, exclusive=False), *placed, policy)
-    mending = [replace(step, when=there) for step in steps if step is not shadow]
+    mending = [step for step in (*placed, policy) if step is not shadow]
+    if keys.registered_ca:
+        mending = [*plan.registration(keys, exclusive=False), *mending]
+        begun = _signed_here(place, keys, run_id, where)
+        claimed: tuple[Step, ...] = ()
+    else:
+        begun = _signed_by_aws(place, keys, run_id, where)
+        claimed = (_CLAIMED,)
+    there = Expect(f"{begun[-1 if keys.registered_ca else 0].name}.there", True)
     return Plan(
         command="onboard apply --engine aws-bulk",
         run_id=run_id,
         target=place.target,
         summary=f"register {text.count(len(fleet), 'thing')} by AWS's bulk registration",
         shared=(*plan.authority(place, keys), plan.recorded(place, run_id, shared), *shared),
-        each=(plan.bundled(place, keys, run_id), bulk, *mending, shadow),
+        each=(*begun, *(replace(step, when=there) for step in mending), *claimed, shadow),
         rows=fleet,
+        batch=LINES,
         directory=place.directory,
         # Only what is found half done needs calls of its own.
         calls={**dict.fromkeys((step.op for step in mending), 0), "iot-data:UpdateThingShadow": fleet.shadows},
         shows={"certificateId": Ref("certificate.certificateId")},
         warnings=tuple(fleet.warnings),
+    )
+
+
+_CLAIMED: Final = Step(
+    "iot:UpdateThing",
+    {
+        "thingName": Ref("row.thingName"),
+        "attributePayload": {"attributes": {plan.CLAIM: Ref("certificate.certificateId")}, "merge": True},
+    },
+)
+"""Who signs decides on the id of a certificate: a thing can carry it once AWS has."""
+
+
+def _signed_here(place: Place, keys: Keys, run_id: str, where: Mapping[str, Any]) -> tuple[Step, ...]:
+    """The bundle first, as ever: then its certificate is registered."""
+    more = {"certificate": Ref("certificate"), "authority": Ref("authority.certificatePem")}
+    return (plan.bundled(place, keys, run_id), Step(BULK, {**where, **more}, name="bulk"))
+
+
+def _signed_by_aws(place: Place, keys: Keys, run_id: str, where: Mapping[str, Any]) -> tuple[Step, ...]:
+    """AWS signs the CSR; then there is a bundle. The key is the device's own, and not lost with it."""
+    more = {"certificateArn": place.target.arn("cert/"), "directory": place.directory, "runId": run_id}
+    bundled = plan.bundled(place, keys, run_id)
+    certificate = {"certificatePem": Ref("certificate.certificatePem")}
+    return (
+        Step(BULK_REQUESTS, {**where, **more}, name="certificate"),
+        replace(bundled, params={**bundled.params, **certificate}, name="bundle"),
     )

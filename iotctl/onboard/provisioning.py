@@ -5,6 +5,7 @@ Sources: AWS IoT developer guide, provision-template, jit-provisioning, bulk-pro
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
@@ -80,12 +81,28 @@ def parameters(row: Mapping[str, Any], certificate: Mapping[str, str], authority
         authority: the CA that signed it (PEM).
 
     """
-    attributes = row.get("attributes") or {}
     return {
         "ThingName": row["thingName"],
         "Certificate": certificate["certificatePem"],
         "CaCertificate": authority,
-        "CertificateId": certificate["certificateId"],
+        "Claim": certificate["certificateId"],
+        **_described(row),
+    }
+
+
+def requested(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a line of a bulk registration says of one row whose certificate AWS signs."""
+    return {"ThingName": row["thingName"], "CSR": row["csr"], "Claim": claim(row["csr"]), **_described(row)}
+
+
+def claim(csr: str) -> str:
+    """What a thing carries until the id of the certificate that AWS signs is known: the CSR that it is signed for."""
+    return f"csr:{hashlib.sha256(csr.encode()).hexdigest()}"
+
+
+def _described(row: Mapping[str, Any]) -> dict[str, str]:
+    attributes = row.get("attributes") or {}
+    return {
         "Policy": row["policyName"],
         **{f"Attribute{number}": attributes[name] for number, name in enumerate(sorted(attributes), 1)},
         **({"ThingType": row["thingType"]} if row.get("thingType") else {}),
@@ -108,17 +125,14 @@ def in_bulk(attributes: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
     groups = [{"Ref": name} for name in names if name.startswith("Group")]
     thing = {
         "ThingName": {"Ref": "ThingName"},
-        "AttributePayload": {**values, CLAIM: {"Ref": "CertificateId"}},
+        "AttributePayload": {**values, CLAIM: {"Ref": "Claim"}},
         **({"ThingTypeName": {"Ref": "ThingType"}} if "ThingType" in names else {}),
         **({"ThingGroups": groups} if groups else {}),
         **({"BillingGroup": {"Ref": "BillingGroup"}} if "BillingGroup" in names else {}),
     }
-    certificate = {
-        "CertificatePem": {"Ref": "Certificate"},
-        "CACertificatePem": {"Ref": "CaCertificate"},
-        "Status": "ACTIVE",
-    }
-    resources = _resources(thing, certificate, {"Ref": "Policy"})
+    signed = {"CertificatePem": {"Ref": "Certificate"}, "CACertificatePem": {"Ref": "CaCertificate"}}
+    certificate = {"CertificateSigningRequest": {"Ref": "CSR"}} if "CSR" in names else signed
+    resources = _resources(thing, {**certificate, "Status": "ACTIVE"}, {"Ref": "Policy"})
     resources["thing"]["OverrideSettings"] = dict.fromkeys(("AttributePayload", "ThingTypeName", "ThingGroups"), "FAIL")
     return {"Parameters": {name: {"Type": "String"} for name in names}, "Resources": resources}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iotctl.plan import Plan
 
 IOTCTL: Final = "iotctl"
+BULK: Final = "aws-bulk"
 POLICY_ON: Final = ("certificate", "group")
 _SAME: Final = {
     "target": "the account or the region is another one",
@@ -67,7 +68,8 @@ class Request:
             raise Usage(f"--policy-on takes certificate or group, not {self.policy_on!r}", hint="--policy-on group")
         if self.adopt and not self.claim:
             raise Usage("--adopt claims a thing, and --no-claim claims none: give one of them")
-        if self.engine != IOTCTL and not self.registered_ca:
+        # AWS's bulk registration takes CSRs too: whether every row has one shows when they are read.
+        if self.engine not in {IOTCTL, BULK} and not self.registered_ca:
             raise Usage(f"--engine {self.engine} takes certificates of a registered CA only", hint="--ca registered")
         if self.engine != IOTCTL and (self.ways != planning.Ways() or self.policy_on != "certificate"):
             raise Usage(f"--adopt, --no-claim, --verify and --policy-on are not for --engine {self.engine}")
@@ -103,7 +105,10 @@ class Request:
         reading = row.Reading(
             self.policy, observe.policy_name, pki.check_csr, given, mapping, limit=self.limit, claim=self.claim
         )
-        return fleet.read(self.file, reading)
+        found = fleet.read(self.file, reading)
+        if self.engine == BULK and not self.registered_ca:
+            _refuse_own_certificates(found)
+        return found
 
     def plan(self, context: Context, rows: Fleet) -> Plan:
         """What must be done: what the rows share is looked at, the things are not."""
@@ -120,7 +125,7 @@ class Request:
             missing = observe.carried(context.aws, rows, missing, run_id)
         if self.engine == "jitp":
             found = engines.just_in_time(rows, missing, place, keys, self.role)
-        elif self.engine == "aws-bulk":
+        elif self.engine == BULK:
             found = engines.in_bulk(rows, missing, place, keys, self.role, self.bucket)
         else:
             found = planning.onboarding(rows, missing, place, keys, self.ways)
@@ -130,6 +135,22 @@ class Request:
         """The request as a saved plan holds it."""
         absolute = self.file if self.file == "-" else str(Path(self.file).absolute())
         return {**asdict(self), "file": absolute, "bundles": str(self.directory.absolute())}
+
+
+def _refuse_own_certificates(rows: Fleet) -> None:
+    """AWS's bulk registration signs CSRs, or takes certificates of a CA that it knows; no others.
+
+    Raises:
+        Usage: a row has no CSR.
+
+    """
+    without = next((one for one in rows if not one.get("csr")), None)
+    if without is not None:
+        raise Usage(
+            f"line {without['line']}: {without['thingName']} has no csr, and --engine {BULK} takes CSRs, or"
+            " certificates of a registered CA",
+            hint="--ca registered",
+        )
 
 
 def quotas(given: Sequence[str]) -> dict[str, float]:

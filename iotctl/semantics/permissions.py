@@ -20,6 +20,14 @@ _CORES: Final = (
     "iot:DescribeJob",
     "iot:DescribeJobExecution",
 )
+_IN_BULK: Final = (
+    "iam:PassRole",
+    "iot:DescribeThingRegistrationTask",
+    "iot:ListThingRegistrationTaskReports",
+    "iot:ListThingRegistrationTasks",
+    "iot:StartThingRegistrationTask",
+    "s3:PutObject",
+)
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     # The data plane of AWS IoT signs as `iotdata` and is allowed as `iot`.
@@ -70,15 +78,15 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "iot:GetThingShadow",
     ),
     "greengrassv2:ListInstalledComponents": ("greengrass:ListInstalledComponents",),
-    # The effects of a push: iotctl.infer.effects.
-    "onboard:RegisterInBulk": (
-        "iam:PassRole",
-        "iot:DescribeThingRegistrationTask",
-        "iot:ListThingRegistrationTaskReports",
-        "iot:ListThingRegistrationTasks",
-        "iot:StartThingRegistrationTask",
-        "s3:PutObject",
+    # The effects of a bulk registration: iotctl.onboard.effects.
+    "onboard:RegisterInBulk": _IN_BULK,
+    "onboard:RegisterRequestsInBulk": (
+        *_IN_BULK,
+        "iot:DescribeCertificate",
+        "iot:DescribeThing",
+        "iot:ListThingPrincipals",
     ),
+    # The effects of a push: iotctl.infer.effects.
     "infer:Deployable": ("greengrass:DescribeComponent",),
     "infer:Listen": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "infer:Judge": _CORES,

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.bench
 LATENCY: Final = 0.04
 NAMES: Final = ("known", "unknown", "sequential", "pool", "adaptive")
 OPERATIONS: Final = ("CreateThing", "RegisterCertificateWithoutCA", "AttachThingPrincipal", "AttachPolicy")
-_POLICY: Final = "iotctl-thing"
+_POLICY: Final = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def measured(name: str, course: Course, directory: Path) -> str:
     place.mkdir()
     with (throttled if course.rate else local)(course, place) as platform:
         asked = json.dumps([name, asdict(platform), asdict(course), devices, str(place)])
-        argv = [sys.executable, "-m", "tests.bench.bench_pace", asked]
-        ran = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
+        argv = [sys.executable, "-m", "tests.bench.bench_pace"]
+        ran = subprocess.run(argv, input=asked, stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(ran.stdout)
         if course.rate:
             with urllib.request.urlopen(f"{platform.http_url}/counts") as answer:
@@ -172,7 +172,7 @@ def ours(platform: Platform, course: Course, name: str, devices: int, place: Pat
     bundles = place / "out"
     bundles.mkdir(parents=True)
     (place / "fleet.csv").write_text("thing_name\n" + "".join(f"bench-{number}\n" for number in range(devices)))
-    rows = fleet.read(str(place / "fleet.csv"), row.Reading("bench", observe.policy_name, pki.check_csr))
+    rows = fleet.read(str(place / "fleet.csv"), row.Reading(_POLICY, observe.policy_name, pki.check_csr))
     plan = planning.onboarding(
         rows, planning.Missing(), planning.Place(target, str(bundles), target.to_json(), "CA"), planning.Keys()
     )
@@ -267,5 +267,5 @@ def main(name: str, platform: Platform, course: Course, devices: int, place: Pat
 
 
 if __name__ == "__main__":
-    word, there, what, number, directory = json.loads(sys.argv[1])
+    word, there, what, number, directory = json.load(sys.stdin)
     print(json.dumps(main(word, Platform(**there), Course(**what), number, Path(directory))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from iotctl import pki
+from iotctl import bundle, pki
 from iotctl.errors import BadInput
 from iotctl.onboard import provisioning
 from tests.conftest import run_iotctl
 from tests.local.clients import until
+from tests.local.test_certificates import csr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +133,100 @@ def test_things_that_appear_when_their_device_connects(things: list[str], iotctl
     assert [_expected(name, "a") for name in came] == [_described(name) for name in came]
 
 
+@pytest.fixture
+def requests(things: list[str]) -> dict[str, Any]:
+    """Three things whose devices keep their keys: `fleet.csv` names their CSRs; the keys, by thing."""
+    keys = {name: pki.new_key("ec-p256") for name in things}
+    for name, key in keys.items():
+        Path(f"{name}.csr").write_text(csr(key))
+    lines = [f"{name},group-{name.partition('-')[0]},a,{name}.csr" for name in things]
+    Path("fleet.csv").write_text("\n".join(("thing_name,thing_groups,attr:site,csr", *lines)) + "\n")
+    return keys
+
+
+def _signed(name: str) -> dict[str, Any]:
+    """What is there of a thing whose CSR was signed by AWS, and what its bundle says."""
+    place = Path("fleet-fleet/devices") / name
+    found = bundle.load(place)
+    principals = boto3.client("iot").list_thing_principals(thingName=name)["principals"]
+    described = _described(name)
+    return {
+        **{key: described[key] for key in ("claimed", "status", "ca", "policies")},
+        "files": sorted(one.name for one in place.iterdir()),
+        "attached": [one.rpartition("/")[2] for one in principals] == [found.certificate_id],
+        "key": pki.csr_matches(Path(f"{name}.csr").read_text(), found.certificate_pem),
+    }
+
+
+_SIGNED: dict[str, Any] = {
+    "claimed": True,
+    "status": "ACTIVE",
+    "ca": False,
+    "policies": ["iotctl-thing"],
+    "files": ["AmazonRootCA1.pem", "certificate.pem.crt", "config.json"],
+    "attached": True,
+    "key": True,
+}
+
+
+def test_csrs_are_signed_by_aws(requests: dict[str, Any]) -> None:
+    """Their certificates, of AWS's own CA, go into the bundles; no fleet CA is made, and undo takes all of it back."""
+    ran = run_iotctl("onboard", "apply", "fleet.csv", "--engine", "aws-bulk", "--yes", "-o", "json")
+    assert (0, 3) == (ran.code, ran.envelope["data"]["done"]), ran.stderr
+    assert [_SIGNED] * 3 == [_signed(name) for name in requests]
+    assert not Path("fleet-fleet/ca").exists()
+    assert 0 == run_iotctl("onboard", "undo", ran.envelope["data"]["runId"], "--yes").code
+    assert [] == [name for name in requests if _exists(name)]
+
+
+@pytest.mark.parametrize("left", ["devices", "journal.db"])
+def test_what_was_signed_and_not_seen_is_found(requests: dict[str, Any], left: str) -> None:
+    """A run whose end was lost, with its bundles or its journal: the same certificates again, and no others."""
+    argv = ("onboard", "apply", "fleet.csv", "--engine", "aws-bulk", "--yes", "-o", "json")
+    assert 0 == run_iotctl(*argv).code
+    before = {name: bundle.load(Path("fleet-fleet/devices") / name).certificate_id for name in requests}
+    for gone in {"fleet-fleet/journal.db", f"fleet-fleet/{left}"}:
+        shutil.rmtree(gone) if Path(gone).is_dir() else Path(gone).unlink()
+    certificates = _certificates()
+    # As the task leaves it: the id of its certificate is not known to the thing yet.
+    asked = Path(f"{next(iter(requests))}.csr").read_text()
+    boto3.client("iot").update_thing(
+        thingName=next(iter(requests)),
+        attributePayload={"attributes": {"iotctl-cert": provisioning.claim(asked)}, "merge": True},
+    )
+    again = run_iotctl(*argv)
+    assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
+    assert [_SIGNED] * 3 == [_signed(name) for name in requests]
+    assert before == {name: bundle.load(Path("fleet-fleet/devices") / name).certificate_id for name in requests}
+    assert certificates == _certificates()
+
+
+def test_a_csr_for_a_thing_of_someone_else(requests: dict[str, Any]) -> None:
+    """It is left as it is, and its row a conflict; so is one that carries our claim and no certificate of the CSR."""
+    foreign, half, _ = requests
+    iot = boto3.client("iot")
+    iot.create_thing(thingName=foreign)
+    claim = provisioning.claim(Path(f"{half}.csr").read_text())
+    iot.create_thing(thingName=half, attributePayload={"attributes": {"iotctl-cert": claim}})
+    ran = run_iotctl("onboard", "apply", "fleet.csv", "--engine", "aws-bulk", "--yes", "-o", "json")
+    assert (3, 1, 2) == (ran.code, ran.envelope["data"]["done"], ran.envelope["data"]["conflict"])
+    assert {} == iot.describe_thing(thingName=foreign)["attributes"]
+
+
+def test_a_row_without_a_csr_is_refused(requests: dict[str, Any]) -> None:
+    """Exit 2, naming its line and the option that helps, before anything is made."""
+    rows = Path("fleet.csv").read_text()
+    Path("fleet.csv").write_text(rows[: rows.rindex(",") + 1] + "\n")
+    ran = run_iotctl("onboard", "apply", "fleet.csv", "--engine", "aws-bulk", "--yes")
+    assert (2, True, True) == (ran.code, "line 4" in ran.stderr, "--ca registered" in ran.stderr)
+    assert not Path("fleet-fleet").exists()
+
+
+def _certificates() -> set[str]:
+    pages = boto3.client("iot").get_paginator("list_certificates").paginate()
+    return {one["certificateId"] for page in pages for one in page["certificates"]}
+
+
 def _states(ran: Ran) -> list[str] | None:
     states = sorted(row["state"] for row in ran.envelope["data"]["rows"])
     return states if states.count("registered") == 2 else None
@@ -178,6 +274,9 @@ def test_a_bulk_template_has_a_parameter_for_all_that_a_line_says() -> None:
         assert set(line) == set(template["Parameters"]) == used
         values = {key: line[one["Ref"]] for key, one in _attributes(template).items()}
         assert {**row.get("attributes", {}), "iotctl-cert": "c"} == values
+        asked = provisioning.requested({**row, "csr": "CSR"})
+        template = provisioning.in_bulk(row.get("attributes", {}), list(asked))
+        assert set(asked) == set(template["Parameters"]) == set(_refs(template["Resources"]))
 
 
 def _attributes(template: dict[str, Any]) -> dict[str, Any]:

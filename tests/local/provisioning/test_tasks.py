@@ -91,7 +91,7 @@ def test_a_file_of_things(running: Platform, iot: Any, bucket: str, name: Name, 
     ends[-1] -= 1  # the last line has no end
     assert [(1, ends[0]), (5, ends[4]), (8, ends[7])] == [(one["lineNumber"], one["offset"]) for one in results]
     arn = iot.describe_thing(thingName=things[0])["thingArn"]
-    assert (None, {"thing": arn}) == (results[0]["errorMessage"], results[0]["response"]["resourceArns"])
+    assert (None, {"thing": arn}) == (results[0]["errorMessage"], results[0]["response"]["ResourceArns"])
     assert [2, 3, 6, 7] == [one["lineNumber"] for one in errors]
     assert [True] * 4 == ["Error Code: InvalidRequestException;" in one["errorMessage"] for one in errors]
     assert errors[0]["errorMessage"].startswith("com.amazonaws.services.iot.model.InvalidRequestException: ")

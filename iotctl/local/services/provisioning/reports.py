@@ -45,12 +45,12 @@ def add(
     error: AwsError | None = None,
     response: dict[str, Any] | None = None,
 ) -> None:
-    """Report on a line of a task's file."""
+    """Report on a line of a task's file; what was registered is told as AWS's own workshop reads it, in capitals."""
     content_of_line = {
         "errorMessage": None if error is None else _message(error),
         "lineNumber": line,
         "offset": offset,
-        "response": response,
+        "response": response and {f"{name[0].upper()}{name[1:]}": value for name, value in response.items()},
     }
     store.execute(
         "INSERT INTO registration_report_line VALUES (?, ?, ?, ?)",
