@@ -1,9 +1,9 @@
 """Models at the edge, in one run: `pytest -m bench tests/bench/bench_infer.py -s`.
 
-Three questions, each a figure with its goal and a ratio to a named baseline of the same session: how long from a push
+Four questions, each a figure with its goal and a ratio to a named baseline of the same session: how long from a push
 to the first prediction (to Python's own start with onnxruntime); what the agent and its worker add to a session.run;
-what `infer tail` takes of a core at 20,000 messages a second, with and without its view. Nothing is asserted about
-time: a slow machine is not a bug.
+what `infer tail` takes of a core at 20,000 messages a second, with and without its view; what a switch of models under
+way misses (nothing, and that is asserted). Nothing is asserted about time: a slow machine is not a bug.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,16 @@ from iotctl import pki
 from iotctl.local.gateway.mqtt.codec import encode
 from iotctl.local.gateway.mqtt.packets import V311, Connect
 from iotctl.target import Platform
-from tests.local.clients import Device, create_policy, register
+from tests.infer import models
+from tests.local.clients import Device, Mqtt, create_policy, register
 from tests.local.conftest import client
 
 LOCAL = Path(iotctl.local.__file__).parent
 PROGRAM = Path(__file__).parents[2] / "templates" / "components" / "onnx-inference"
 ROUNDS = 3
+PATIENCE = 30.0
+STEADY = 100
+"""Inputs a second while models are switched: what AWS IoT sends on a connection."""
 INPUTS = 20_000
 RATE = 20_000
 SECONDS = 5
@@ -76,6 +81,78 @@ def test_from_push_to_the_first_prediction(tmp_path: Path) -> None:
         core.communicate()
     shown = ", ".join(f"{each:.2f}" for each in seconds)
     print(f"\npush to first prediction: {shown} s (goal 5); {statistics.median(ratios):.1f} times `import onnxruntime`")
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("kind", ["topic", "directory"])
+@pytest.mark.usefixtures("platform")
+def test_a_deployment_misses_no_input(running: Platform, tmp_path: Path, kind: str) -> None:
+    """Numbers at a steady rate, and a new release deployed meanwhile, twice: every one predicted, and once (goal)."""
+    (tmp_path / "echo.onnx").write_bytes(models.echo())
+    (tmp_path / "settings.json").write_text('{"publish": {"maxPerSecond": 0}}')
+    (tmp_path / "in").mkdir()
+    name = f"bench-switch-{kind}"
+    allowed = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    iot = client(running)
+    policy = create_policy(iot, allowed)
+    camera = register(iot, pki.Authority.create("Bench CA"), tmp_path, f"{name}-camera", policy)
+    source = () if kind == "topic" else ("--source", f"directory:{tmp_path / 'in'}")
+    ours = (sys.executable, "-m", "iotctl")
+    words = (*ours, "infer", "push", str(tmp_path / "echo.onnx"), name, "--name", f"echo-{kind}")
+    settings = ("--settings", str(tmp_path / "settings.json"), "--yes", "--wait")
+    core = subprocess.Popen([*ours, "local", "core", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert core.stdout
+    sent: list[float] = []
+    seen: dict[int, list[tuple[float, str]]] = {}
+    try:
+        while "connected" not in core.stdout.readline():
+            assert core.poll() is None
+        subprocess.run([*words, "--release", "1.0.0", *source, *settings], check=True, capture_output=True)
+        over = threading.Event()
+        with Mqtt(running, camera) as device:
+            device.subscribe(f"iotctl/predictions/{name}/echo-{kind}")
+
+            def send() -> None:
+                while not over.wait(1 / STEADY):
+                    number = len(sent)
+                    sent.append(time.perf_counter())
+                    if kind == "topic":
+                        device.send(f"iotctl/inputs/{name}/echo-{kind}", b"[%d]" % number)
+                    else:
+                        (tmp_path / "in" / f"{number}.json").write_text(f"[{number}]")
+
+            def listen() -> None:
+                heard = time.perf_counter()
+                while not over.is_set() or (len(seen) < len(sent) and time.perf_counter() - heard < PATIENCE):
+                    for message in device.rest():
+                        heard = time.perf_counter()
+                        prediction = message.json
+                        if "sample" not in prediction:
+                            number = round(prediction["predictions"][0]["value"])
+                            seen.setdefault(number, []).append((heard, prediction["modelVersion"]))
+                    time.sleep(0.001)
+
+            threads = [threading.Thread(target=each) for each in (send, listen)]
+            for thread in threads:
+                thread.start()
+            for version in ("2.0.0", "3.0.0"):
+                subprocess.run([*words, "--release", version, *source, *settings], check=True, capture_output=True)
+            over.set()
+            for thread in threads:
+                thread.join()
+    finally:
+        core.terminate()
+        core.communicate()
+    missed = [number for number in range(len(sent)) if number not in seen]
+    doubled = [number for number, each in seen.items() if len(each) > 1]
+    waits = [each[0][0] - sent[number] for number, each in seen.items()]
+    by = Counter(each[0][1] for each in seen.values())
+    print(
+        f"\nmodel switch, {kind}: {len(sent)} inputs at {STEADY} a second through two deployments: {len(missed)} missed"
+        f" (goal 0), {len(doubled)} predicted twice; by release {dict(by)};"
+        f" waited {statistics.median(waits) * 1000:.0f} ms mostly, {max(waits):.2f} s at the most"
+    )
+    assert ([], []) == (missed, doubled)
 
 
 @pytest.mark.bench

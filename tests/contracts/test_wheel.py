@@ -17,7 +17,8 @@ def test_the_wheel_has_what_the_code_reads(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
-    templates = {f"iotctl/{path.relative_to(ROOT)}" for path in (ROOT / "templates").rglob("*") if path.is_file()}
+    files = [path for path in (ROOT / "templates").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    templates = {f"iotctl/{path.relative_to(ROOT)}" for path in files}
     package = {
         str(path.relative_to(ROOT)) for path in (ROOT / "iotctl").rglob("*") if path.suffix in {".py", ".pem", ".csv"}
     }

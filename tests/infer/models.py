@@ -45,6 +45,17 @@ def linear(factor: float = 2.0, *, classes: int = 3) -> bytes:
     return bytes(made.SerializeToString())
 
 
+def echo(factor: float = 1.0) -> bytes:
+    """Gives the number that it gets, times a factor."""
+    made = model(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        inputs=[floats("x", None, 1)],
+        outputs=[floats("y", None, 1)],
+        weights=[weight("factor", factor)],
+    )
+    return bytes(made.SerializeToString())
+
+
 def nan() -> bytes:
     """The logarithm of -1."""
     nodes = [helper.make_node("Sub", ["x", "one"], ["y"]), helper.make_node("Log", ["y"], ["z"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from inference import frames
 from inference.actions import Actions
@@ -51,6 +52,8 @@ class Agent:
         self._configuration = configuration
         self._place = place
         self._boot_id = uuid.uuid4().hex[:16]
+        self._listened = os.path.join(place.work, "listened")
+        """Its time is when this program last listened."""
         self._stopping = 0.0
         self._lost = ""
         self._states: dict[str, Any] = {}
@@ -62,6 +65,7 @@ class Agent:
         self._transport = connect(place.environment, self._gone)
         self._outbox = Outbox(self._transport, self.wake, per_second=configuration.publish.max_per_second)
         self._inbox = Inbox(self.wake)
+        self._note_done: Callable[[], None] = lambda: None
         self._feedback: Uploader | None = None
         if configuration.feedback:
             say_of = self._outbox.important
@@ -88,7 +92,7 @@ class Agent:
             return  # it rings already, or the program ends
 
     def stop(self, *_: object) -> None:
-        """End when what is under way is answered."""
+        """End when what is under way is answered; what its source keeps stays there, for the next start."""
         self._stopping = self._stopping or time.monotonic()
         self.wake()
 
@@ -98,9 +102,13 @@ class Agent:
         signal.signal(signal.SIGINT, self.stop)
         try:
             self._begin()
-            start(self._configuration.source, self._inbox, self._transport, self._place.work)
+            self._note_done = start(self._configuration.source, self._inbox, self._transport, self._place.work)
+            self._say_what_was_missed()
             repeat = time.monotonic() + self._configuration.interval
             while not self._over():
+                if self._stopping and not self._inbox.left:
+                    self._inbox.leave()
+                    self._runner.leave()
                 self._runner.give(self._inbox.take(self._runner.room))
                 wait = self._outbox.step()
                 if self._configuration.interval:
@@ -132,18 +140,35 @@ class Agent:
                 self._runner.compare(earlier)
         self._runner.offer(given)
 
+    def _say_what_was_missed(self) -> None:
+        """Nobody keeps some inputs while this program restarts: that is said, and how long it was."""
+        source = self._configuration.source
+        if source.kind != "topic" or (self._transport.keeps and source.qos):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            away = max(0.0, time.time() - os.path.getmtime(self._listened))
+            say(f"what was sent to {source.topic} within {away:.1f} s, while this program was not there, is lost")
+        self._note_listening()
+
+    def _note_listening(self) -> None:
+        with open(self._listened, "wb"):
+            os.utime(self._listened)
+
     def _over(self) -> bool:
         if self._lost or (self._stopping and time.monotonic() - self._stopping > _DRAIN_SECONDS):
             return True
-        return bool(self._stopping or (self._inbox.ended and not self._inbox)) and self._runner.idle
+        if not (self._inbox.left or self._inbox.ended):
+            return False
+        return not self._inbox and self._runner.idle
 
     def _end(self, code: int) -> int:
         self._runner.close()
+        self._send_the_rest()
         if self._feedback:
             self._feedback.stop(_DRAIN_SECONDS)
-        until = time.monotonic() + _DRAIN_SECONDS
-        while not self._outbox.idle and not self._lost and time.monotonic() < until:
-            time.sleep(min(self._outbox.step(), 0.01))  # the outbox says when it may send again
+            self._send_the_rest()
+        self._note_done()
+        self._note_listening()
         self._transport.close()
         for dropped, words in (
             (self._inbox.dropped, "inputs came faster than the model is and were dropped"),
@@ -155,6 +180,11 @@ class Agent:
             say(self._lost)
         return code
 
+    def _send_the_rest(self) -> None:
+        until = time.monotonic() + _DRAIN_SECONDS
+        while not self._outbox.idle and not self._lost and time.monotonic() < until:
+            time.sleep(min(self._outbox.step(), 0.01))  # the outbox says when it may send again
+
     def _woken(self) -> None:
         self._bell.recv(4096)
 
@@ -164,7 +194,7 @@ class Agent:
             self.wake()
 
     def _answered(self, item: Item, flag: int, text: bytes) -> None:
-        self._outbox.prediction(self._configuration.topic, text, self._configuration.publish.qos)
+        self._outbox.prediction(self._configuration.topic, text, self._configuration.publish.qos, item.done)
         if self._actions:
             for topic, payload in self._actions.due(json.loads(text), text):
                 self._outbox.important(topic, payload)
@@ -172,8 +202,6 @@ class Agent:
             self._feedback.take(item.payload, item.name, text)
         elif self._feedback and flag == frames.DROPPED:
             self._feedback.leave_out(text)
-        if item.done:
-            item.done()
 
     def _failed(self, release: Release, item: Item, seq: int, reason: str) -> None:
         """A worker ended on this input; it is answered with the reason, and not tried again."""
@@ -191,10 +219,8 @@ class Agent:
             "error": reason,
         }
         self._outbox.prediction(
-            self._configuration.topic, json.dumps(message).encode(), self._configuration.publish.qos
+            self._configuration.topic, json.dumps(message).encode(), self._configuration.publish.qos, item.done
         )
-        if item.done:
-            item.done()
 
     def _happened(self, kind: str, release: Release, reason: str) -> None:
         """Tell the log, and the shadow what runs here and what does not."""

@@ -39,8 +39,9 @@ class Item(NamedTuple):
     Attributes:
         payload: its bytes.
         name: of the file it came from, if any: its suffix tells its type.
-        done: called once there is an answer, good or bad.
+        done: called once its answer, good or bad, has gone out, from any thread; until then its source keeps it.
         sample: run the sample; there is no payload.
+        over: whether its source is going to bring it again, so that an answer to this one would be a second one.
 
     """
 
@@ -48,6 +49,7 @@ class Item(NamedTuple):
     name: str = ""
     done: Any = None
     sample: bool = False
+    over: Any = None
 
 
 class Who(NamedTuple):

@@ -48,6 +48,8 @@ class Source:
     Attributes:
         kind: `topic`, `directory` or `stream`; `none` is for a model that only runs its sample.
         topic: the topic filter.
+        qos: of the subscription. 1: every input is answered, however late; 0: what is too much is dropped, the oldest
+            first, and so is what is sent while the program restarts.
         path: of the directory; of the stream: a file, a FIFO, or `-` for stdin.
         pattern: of the file names in the directory.
         poll: seconds between looks at the directory or at the end of a file.
@@ -59,6 +61,7 @@ class Source:
 
     kind: str = "none"
     topic: str = ""
+    qos: int = 1
     path: str = ""
     pattern: str = "*"
     poll: float = 0.5

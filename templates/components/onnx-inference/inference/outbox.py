@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import time
 from typing import Any, Callable, NamedTuple, Protocol
 
@@ -13,8 +14,15 @@ class Transport(Protocol):
     def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
         """Publish, without waiting; `done` is called, from any thread, when it is settled either way."""
 
-    def subscribe(self, topic: str, received: Callable[[str, bytes], None]) -> None:
-        """Subscribe; what comes is handed over on a thread of the transport's own."""
+    keeps: bool
+    """Whether what is sent to a subscription of QoS 1 while this program is not there is kept for it."""
+
+    def subscribe(self, topic: str, received: Callable[..., None], qos: int) -> None:
+        """Subscribe; what comes is handed over on a thread of the transport's own.
+
+        `received` gets topic and payload, and where the message is kept until then: what tells that it is done, and
+        what tells whether it is going to come again.
+        """
 
     def close(self) -> None:
         """Disconnect."""
@@ -28,6 +36,7 @@ class _Message(NamedTuple):
     topic: str
     payload: bytes
     qos: int
+    done: Callable[[], Any] | None = None
 
 
 class Outbox:
@@ -51,15 +60,15 @@ class Outbox:
         self._flying = 0
         self.dropped = 0
 
-    def prediction(self, topic: str, payload: bytes, qos: int) -> None:
-        """One of many."""
+    def prediction(self, topic: str, payload: bytes, qos: int, done: Callable[[], Any] | None = None) -> None:
+        """One of many; `done` is called when it is out, or dropped."""
+        message = _Message(topic, payload, qos, done)
         if len(payload) > _LARGEST:
-            self.dropped += 1
+            self._drop(message)
             return
         if len(self._predictions) >= self._most:
-            self._predictions.popleft()
-            self.dropped += 1
-        self._predictions.append(_Message(topic, payload, qos))
+            self._drop(self._predictions.popleft())
+        self._predictions.append(message)
 
     def important(self, topic: str, payload: bytes) -> None:
         """A report or an action; from any thread."""
@@ -78,9 +87,9 @@ class Outbox:
             if self._rate and self._tokens < 1.0:
                 return (1.0 - self._tokens) / self._rate
             self._tokens -= 1.0
-            message = (self._important or self._predictions).popleft()
+            topic, payload, qos, done = (self._important or self._predictions).popleft()
             self._flying += 1
-            self._transport.publish(*message, self._done)
+            self._transport.publish(topic, payload, qos, functools.partial(self._done, done) if done else self._done)
         return 60.0
 
     @property
@@ -88,7 +97,14 @@ class Outbox:
         """Whether all went out."""
         return not (self._important or self._predictions or self._flying - len(self._settled))
 
-    def _done(self) -> None:
+    def _drop(self, message: _Message) -> None:
+        self.dropped += 1
+        if message.done:
+            message.done()
+
+    def _done(self, done: Callable[[], Any] | None = None) -> None:
         self._settled.append(None)
+        if done:
+            done()
         if self._important or self._predictions:
             self._wake()

@@ -109,6 +109,10 @@ class Runner:
         """Nothing is waiting or under way."""
         return not self.waiting and not (self.active and self.active.waiting) and not self._candidate
 
+    def leave(self) -> None:
+        """Give no worker what its source keeps: the program is about to end."""
+        self.waiting = deque(item for item in self.waiting if not item.done)
+
     def give(self, items: Iterable[Item]) -> None:
         """Take inputs in."""
         self.waiting.extend(items)
@@ -241,6 +245,8 @@ class Runner:
             return
         while self.waiting and len(active.waiting) < _WINDOW and active.backlog < _WINDOW_BYTES:
             item = self.waiting.popleft()
+            if item.over and item.over():
+                continue
             active.infer(item)
             before = self._before
             if before and before.ready is not None and not item.sample and len(before.waiting) < _WINDOW:

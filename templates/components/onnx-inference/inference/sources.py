@@ -1,7 +1,10 @@
 """Where inputs come from: an MQTT topic, a directory that files arrive in, a stream of lines.
 
-A topic cannot wait: where the model is slower than what comes, the oldest inputs are dropped, and counted. Files and
-streams wait: nothing of them is lost, and an input that was under way when the program ended is inferred on again.
+Files and streams wait: nothing of them is lost, and an input that was under way when the program ended is inferred on
+again. So does a topic over MQTT at QoS 1: an input is acknowledged when its prediction is out, and what is not goes to
+the next start of the program, be it another release. A topic at QoS 0, and any topic through Greengrass IPC, cannot
+wait: where the model is slower than what comes, the oldest inputs are dropped, and counted; what is sent while the
+program restarts nobody keeps.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class Inbox:
     Attributes:
         dropped: those that a topic brought while it was full.
         ended: the source has no more.
+        left: what its sources keep stays with them.
 
     """
 
@@ -47,24 +51,43 @@ class Inbox:
         self._room = threading.Condition()
         self.dropped = 0
         self.ended = False
+        self.left = False
 
     def __len__(self) -> int:
         return len(self._items)
 
     def offer(self, item: Item) -> None:
-        """Add one at once; where there is no room the oldest go."""
+        """Add one at once; where there is no room the oldest go, and at the end of the program this one."""
         with self._room:
+            if self.left:
+                self.dropped += 1
+                return
             while self._items and self._full(item):
                 self._bytes -= len(self._items.popleft().payload)
                 self.dropped += 1
             self._add(item)
 
-    def put(self, item: Item) -> None:
-        """Add one when there is room."""
+    def hold(self, item: Item) -> None:
+        """Add one of a source that keeps it, and stops by itself when it keeps many."""
         with self._room:
-            while self._items and self._full(item):
+            if not self.left:
+                self._add(item)
+
+    def put(self, item: Item) -> None:
+        """Add one of a source that keeps it, when there is room."""
+        with self._room:
+            while self._items and self._full(item) and not self.left:
                 self._room.wait()
-            self._add(item)
+            if not self.left:
+                self._add(item)
+
+    def leave(self) -> None:
+        """From now on only what nobody else has is handed out."""
+        with self._room:
+            self.left = True
+            self._items = collections.deque(item for item in self._items if not item.done)
+            self._bytes = sum(len(item.payload) for item in self._items)
+            self._room.notify_all()
 
     def end(self) -> None:
         """There will be no more."""
@@ -91,14 +114,26 @@ class Inbox:
             self._wake()
 
 
-def start(source: Source, inbox: Inbox, transport: Transport, work: str) -> None:
-    """Let a source bring its inputs, on a thread of its own."""
+def start(source: Source, inbox: Inbox, transport: Transport, work: str) -> Callable[[], None]:
+    """Let a source bring its inputs, on a thread of its own; what notes, at the end, which of them are done."""
     if source.kind == "topic":
-        transport.subscribe(source.topic, lambda _, payload: inbox.offer(Item(payload)))
+
+        def received(_: str, payload: bytes, done: Any = None, over: Any = None) -> None:
+            if done:
+                inbox.hold(Item(payload, "", done, over=over))
+            else:
+                inbox.offer(Item(payload))
+
+        transport.subscribe(source.topic, received, source.qos)
     elif source.kind == "directory":
-        threading.Thread(target=Directory(source, inbox, work).watch, name="directory", daemon=True).start()
+        directory = Directory(source, inbox, work)
+        threading.Thread(target=directory.watch, name="directory", daemon=True).start()
+        return directory.save
     elif source.kind == "stream":
-        threading.Thread(target=Stream(source, inbox, work).read, name="stream", daemon=True).start()
+        stream = Stream(source, inbox, work)
+        threading.Thread(target=stream.read, name="stream", daemon=True).start()
+        return stream.save
+    return lambda: None
 
 
 class _Marks:
@@ -130,6 +165,8 @@ class Directory:
         self._marks = _Marks(os.path.join(work, "directory.json"))
         self._before: dict[str, list[int]] = {}
         self._under_way: dict[str, list[int]] = {}
+        self._lock = threading.Lock()
+        """Of the marks: what is done is told from other threads."""
 
     def watch(self) -> None:
         """Look again and again: Python itself has no watcher of files, and a core needs no package for this."""
@@ -137,12 +174,18 @@ class Directory:
             self.look()
             time.sleep(self._source.poll)
 
+    def save(self) -> None:
+        """Note what is done, now."""
+        with self._lock:
+            self._marks.save(now=True)
+
     def look(self) -> None:
         """Take in what has arrived, in the order of time."""
         found = dict(self._files())
         done = self._marks.value
-        for name in [name for name in done if name not in found]:
-            done.pop(name, None)
+        with self._lock:
+            for name in [name for name in done if name not in found]:
+                done.pop(name, None)
         for name, state in sorted(found.items(), key=lambda entry: (entry[1][1], entry[0])):
             if self._before.get(name) == state and done.get(name) != state and self._under_way.get(name) != state:
                 self._take(name, state)
@@ -161,7 +204,8 @@ class Directory:
         path = os.path.join(self._source.path, name)
         if state[0] > _LARGEST:
             say(f"{path} has {state[0]} bytes, more than {_LARGEST}: left out")
-            self._marks.value[name] = state
+            with self._lock:
+                self._marks.value[name] = state
             return
         try:
             with open(path, "rb") as file:
@@ -181,8 +225,9 @@ class Directory:
                 os.makedirs(os.path.join(self._source.path, "done"), exist_ok=True)
                 os.replace(path, os.path.join(self._source.path, "done", name))
             else:
-                self._marks.value[name] = state
-                self._marks.save()
+                with self._lock:
+                    self._marks.value[name] = state
+                    self._marks.save()
         self._under_way.pop(name, None)
 
 
@@ -209,6 +254,10 @@ class Stream:
             if path == "-" or not self._source.follow:
                 return self._inbox.end()
             time.sleep(self._source.poll)  # it may be there again later: logs are rolled
+
+    def save(self) -> None:
+        """Note what is done, now."""
+        self._marks.save(now=True)
 
     def _file(self, file: BinaryIO) -> None:
         status = os.fstat(file.fileno())

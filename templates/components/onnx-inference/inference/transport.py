@@ -25,7 +25,10 @@ _SESSION_SECONDS = 3600
 _ANSWER_SECONDS = 10.0
 _EARLY = 1000
 
-Received = Callable[[str, bytes], None]
+_WINDOW = 100
+"""Inputs that were received and are not answered; AWS IoT sends no more than so many on a connection either."""
+
+Received = Callable[..., None]
 
 
 class Unreachable(Exception):
@@ -51,7 +54,12 @@ def connect(environment: Mapping[str, str], lost: Callable[[str], None]) -> Tran
 
 
 class Greengrass:
-    """Publish and subscribe through the nucleus (GreengrassCoreIPCClientV2)."""
+    """Publish and subscribe through the nucleus (GreengrassCoreIPCClientV2).
+
+    The nucleus unsubscribes when a component ends, so what is sent while it restarts is lost.
+    """
+
+    keeps = False
 
     def __init__(self, lost: Callable[[str], None]) -> None:
         from awsiot import greengrasscoreipc
@@ -77,14 +85,14 @@ class Greengrass:
         future = self._client.publish_to_iot_core_async(topic_name=topic, qos=self._qos[qos], payload=payload)
         future.add_done_callback(lambda future: _settled(future, topic, done))
 
-    def subscribe(self, topic: str, received: Received) -> None:
+    def subscribe(self, topic: str, received: Received, qos: int) -> None:
         """Subscribe by the nucleus's connection."""
 
         def on_event(event: Any) -> None:
             received(event.message.topic_name, event.message.payload or b"")
 
         try:
-            self._client.subscribe_to_iot_core(topic_name=topic, qos=self._qos[1], on_stream_event=on_event)
+            self._client.subscribe_to_iot_core(topic_name=topic, qos=self._qos[qos], on_stream_event=on_event)
         except Exception as error:
             raise Unreachable(f"the nucleus refuses a subscription to {topic}: {_words(error)}") from error
 
@@ -100,19 +108,24 @@ class Greengrass:
 class Mqtt:
     """An MQTT connection of its own, with the certificate of the core device; it comes back by itself.
 
-    Its session outlives a restart of the program, so that inputs that were sent meanwhile are received then.
+    Its session outlives a restart of the program, and what is not acknowledged stays in it: inputs that were sent
+    meanwhile, or that the program before had not answered, are received then.
     """
+
+    keeps = True
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         from awscrt import mqtt5
         from awsiot import mqtt5_client_builder
 
         self._mqtt5 = mqtt5
-        self._subscribed: dict[str, Received] = {}
-        self._early: collections.deque[tuple[str, bytes]] = collections.deque(maxlen=_EARLY)
+        self._subscribed: dict[str, tuple[Received, int]] = {}
+        self._early: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=_EARLY)
         """What the session brought before anybody had subscribed again."""
         self._up, self._stopped = threading.Event(), threading.Event()
         self._fault = "no answer"
+        self.connections = 0
+        """How often the broker had kept the session, and sends again what was not acknowledged."""
         self._client = mqtt5_client_builder.mtls_from_path(
             endpoint=environment[MQTT_HOST],
             port=int(environment.get("IOTCTL_MQTT_PORT", "8883")),
@@ -123,6 +136,7 @@ class Mqtt:
             keep_alive_interval_sec=_KEEP_ALIVE,
             session_expiry_interval_sec=_SESSION_SECONDS,
             session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
+            receive_maximum=_WINDOW,
             extended_validation_and_flow_control_options=mqtt5.ExtendedValidationAndFlowControlOptions.NONE,
             on_publish_received=self._received,
             on_lifecycle_connection_success=self._connected,
@@ -139,29 +153,35 @@ class Mqtt:
         packet = self._mqtt5.PublishPacket(topic=topic, qos=self._mqtt5.QoS(qos), payload=payload)
         self._client.publish(packet).add_done_callback(lambda future: _settled(future, topic, done))
 
-    def subscribe(self, topic: str, received: Received) -> None:
+    def subscribe(self, topic: str, received: Received, qos: int) -> None:
         """Subscribe, now and after every reconnect that did not find its session."""
-        self._subscribed[topic] = received
+        self._subscribed[topic] = received, qos
         while self._early:
             received(*self._early.popleft())
-        codes = self._ask(topic).result(_ANSWER_SECONDS).reason_codes
+        codes = self._ask(topic, qos).result(_ANSWER_SECONDS).reason_codes
         if any(code >= 128 for code in codes):
             raise Unreachable(f"the subscription to {topic} is refused: the core's policy does not allow it")
+
+    def acknowledge(self, handle: Any) -> None:
+        """Tell the broker that a message need not be kept; one of a connection that is gone it sends again."""
+        self._client.invoke_publish_acknowledgement(handle)
 
     def close(self) -> None:
         """Disconnect; what is on its way out gets a moment."""
         self._client.stop()
         self._stopped.wait(_ANSWER_SECONDS)
 
-    def _ask(self, topic: str) -> Any:
-        wanted = self._mqtt5.Subscription(topic, self._mqtt5.QoS.AT_LEAST_ONCE)
+    def _ask(self, topic: str, qos: int) -> Any:
+        wanted = self._mqtt5.Subscription(topic, self._mqtt5.QoS(qos))
         return self._client.subscribe(self._mqtt5.SubscribePacket([wanted]))
 
     def _connected(self, event: Any) -> None:
         self._up.set()
-        if not event.connack_packet.session_present:
-            for topic in self._subscribed:
-                self._ask(topic)
+        if event.connack_packet.session_present:
+            self.connections += 1
+        else:
+            for topic, (_, qos) in self._subscribed.items():
+                self._ask(topic, qos)
 
     def _failed(self, event: Any) -> None:
         answer = event.connack_packet
@@ -169,15 +189,37 @@ class Mqtt:
 
     def _received(self, event: Any) -> None:
         packet = event.publish_packet
-        message = (packet.topic, packet.payload or b"")
+        message: tuple[Any, ...] = (packet.topic, packet.payload or b"")
+        # None at QoS 0; an older awscrt has no such thing, and acknowledges by itself.
+        keep = getattr(event, "acquire_publish_acknowledgement_control", None)
+        if keep:
+            kept = _Kept(self, keep(), self.connections)
+            message = (*message, kept.done, kept.over)
         if not self._subscribed:
             self._early.append(message)
-        for received in self._subscribed.values():  # one source has one filter
+        for received, _ in self._subscribed.values():  # one source has one filter
             received(*message)
+
+
+class _Kept:
+    """A message that the broker keeps until it is acknowledged; one of a connection that is gone it sends again."""
+
+    __slots__ = ("_connection", "_handle", "_owner")
+
+    def __init__(self, owner: Mqtt, handle: Any, connection: int) -> None:
+        self._owner, self._handle, self._connection = owner, handle, connection
+
+    def done(self) -> None:
+        self._owner.acknowledge(self._handle)
+
+    def over(self) -> bool:
+        return self._owner.connections != self._connection
 
 
 class Terminal:
     """Predictions as lines on stdout: to try the program where there is nothing to connect to."""
+
+    keeps = True
 
     def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
         """Write a line."""
@@ -186,9 +228,9 @@ class Terminal:
         sys.stdout.buffer.flush()
         done()
 
-    def subscribe(self, topic: str, received: Received) -> None:
+    def subscribe(self, topic: str, received: Received, qos: int) -> None:
         """There is nobody to send anything."""
-        del received
+        del received, qos
         raise Unreachable(f"{topic} needs a connection: neither {IPC_SOCKET} nor {MQTT_HOST} is set")
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class Refused(Exception):
 
 def main() -> None:
     """Speak with the agent over the socket whose number is the only argument, until it closes."""
-    with socket.socket(fileno=int(sys.argv[1])) as channel:
+    with contextlib.suppress(BrokenPipeError), socket.socket(fileno=int(sys.argv[1])) as channel:
         unpacker = frames.Unpacker()
         waiting: list[frames.Frame] = []
         while not waiting:
