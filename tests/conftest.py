@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
     from tests.cores import RunningCore
 
+# A run starts hundreds of processes: where Python is told to write no bytecode each compiles all that it imports, which
+# takes longer than what it then does. The workers, started later, take both from here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 settings.register_profile("suite", max_examples=100, derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

@@ -172,6 +172,8 @@ class Stage:
         connection.connect(self._address)
         beside = Path(self._directory.name) / str(next(self._count))
         stdout, stderr = beside.with_suffix(".stdout"), beside.with_suffix(".stderr")
+        for path in (stdout, stderr):
+            path.touch()  # a kill may come before the process has opened its own
         with connection:
             connection.sendall(json.dumps({**asdict(job), "stdout": str(stdout), "stderr": str(stderr)}).encode())
             connection.sendall(b"\n")
