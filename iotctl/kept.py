@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS answer (
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unfinished (target TEXT PRIMARY KEY, begun TEXT NOT NULL);
 """
+# One that was stopped before it had read anything is not gone on with.
+_UNFINISHED: Final = """
+SELECT begun FROM unfinished AS one WHERE target = ?
+AND EXISTS (SELECT 1 FROM answer WHERE answer.target = one.target AND op != ?)
+"""
 
 
 class Kept:
@@ -95,7 +100,7 @@ class Kept:
 
     def _begin(self, *, fresh: bool) -> None:
         """Go on with an audit that was stopped, or note that one begins."""
-        row = self._connection.execute("SELECT begun FROM unfinished WHERE target = ?", (self._target,)).fetchone()
+        row = self._connection.execute(_UNFINISHED, (self._target, CERTIFICATES)).fetchone()
         begun = clock.moment(row[0]) if row else None
         if begun and not fresh and clock.now() - begun < GOOD_FOR:
             self.begun = begun

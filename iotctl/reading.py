@@ -114,7 +114,7 @@ class Reading:
                 if isinstance(answer, Error):
                     failed, last = failed + 1, answer
                 else:
-                    taken = take(answer)
+                    taken = take(whole(self.aws, op, {parameter: row["thingName"], **params}, answer))
                     self.kept.keep(kind, row["thingName"], taken)
                     yield row["thingName"], taken
         except Error as error:
@@ -147,3 +147,17 @@ class Reading:
         if rate and number / rate >= _WORTH_TELLING:
             once = "; each is kept, the next audit asks for new ones only" if op == CERTIFICATES else ""
             self.tell(f"{op}: {count(number, 'call')}, at least {lasting(number / rate)} at AWS's quota{once}")
+
+
+def whole(aws: Aws, op: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer with what is on its further pages: a certificate may be on more things than one page has.
+
+    Raises:
+        Error: a further page could not be read.
+
+    """
+    if not answer.get("nextToken"):
+        return answer
+    pages = [answer, *aws.pages(op, **params, nextToken=answer["nextToken"])]
+    lists = {key for key, value in answer.items() if isinstance(value, list)}
+    return {key: [one for page in pages for one in page.get(key, ())] for key in lists}

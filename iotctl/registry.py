@@ -142,6 +142,7 @@ class Registry:
         """Whether logging of either version is on; an account that never configured it has none."""
         for op, level in (("iot:GetV2LoggingOptions", "defaultLogLevel"), ("iot:GetLoggingOptions", "logLevel")):
             try:
+                self.reading.calls[op] += 1
                 answer = self.reading.aws.call(op)
             except Error as error:
                 if error.code == "NotConfiguredException":

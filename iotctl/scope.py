@@ -99,8 +99,11 @@ def resolve(aws: Aws, scope: Scope) -> Things:
 
 def _members(aws: Aws, group: str) -> Iterator[str]:
     op = "iot:ListThingsInThingGroup"
-    for page in aws.pages(op, thingGroupName=group, recursive=True, maxResults=250):
-        yield from page.get("things", ())
+    try:
+        for page in aws.pages(op, thingGroupName=group, recursive=True, maxResults=250):
+            yield from page.get("things", ())
+    except NotFound as error:
+        raise NotFound(f"there is no thing group {group}", code=error.code, on=group) from error
 
 
 def _searched(aws: Aws, query: str) -> Iterator[str]:
@@ -108,6 +111,13 @@ def _searched(aws: Aws, query: str) -> Iterator[str]:
         for page in aws.pages("iot:SearchIndex", queryString=query, maxResults=250):
             yield from (thing["thingName"] for thing in page.get("things", ()))
     except Refused as error:
+        if error.code.startswith("InvalidQuery"):
+            raise Usage(
+                f"--search {query!r} is not a fleet index query",
+                code=error.code,
+                cause=error.cause,
+                hint="for example: --search 'attributes.site:oslo AND connectivity.connected:false'",
+            ) from error
         if error.code.startswith(("IndexNotReady", "NotImplemented")) or "index" in error.cause.lower():
             raise Usage(
                 "the fleet index cannot be asked",

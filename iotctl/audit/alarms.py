@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from iotctl.aws import Aws
 
-COLUMNS: Final = ("violationId", "thingName", "securityProfileName", "behavior", "value", "since", "verificationState")
+COLUMNS: Final = ("violationId", "thingName", "securityProfileName", "behavior", "value", "since")
 EVENT_COLUMNS: Final = ("violationId", "thingName", "securityProfileName", "behavior", "event", "value", "at")
 
 

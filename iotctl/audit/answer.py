@@ -57,6 +57,8 @@ def _notes(audit: Audit) -> tuple[str, ...]:
     states = [str(one.state) for one in audit.verdicts]
     ended = ", ".join(f"{states.count(state)} {state}" for state in ("pass", "finding", "skipped", "unknown"))
     notes = [f"{count(len(audit.findings), 'finding')}; checks: {ended}"]
+    if audit.findings:
+        notes.append("iotctl audit fix FINDING… --dry-run shows what mends them; the command for each is in -o json")
     reasons: dict[str, list[str]] = {}
     for one in audit.verdicts:
         if one.reason:

@@ -71,11 +71,28 @@ def asked(
     read = declared.read(baseline, context.target) if baseline else None
     rules = read.rules() if read else Rules()
     wanted = observe.Wanted.of(
-        checks, things=scope, baseline=rules.baseline, crls=crls, sample=_sample(sample), live=live, fresh=fresh
+        checks,
+        things=scope,
+        baseline=rules.baseline,
+        crls=crls,
+        beyond=_not_given(rules, crls),
+        sample=_sample(sample),
+        live=live,
+        fresh=fresh,
     )
     words = [str(scope) if scope else "all things", f"baseline {baseline}" if baseline else ""]
     words += [f"a sample of {sample}" if sample else "", ", ".join(sorted(one.name for one in checks)) if check else ""]
     return Asked(checks, tuple(check), rules, wanted, "; ".join(filter(None, words)))
+
+
+def _not_given(rules: Rules, crls: Sequence[RevocationList]) -> dict[str, str]:
+    """What checks need and nobody gave, with what gives it."""
+    found = {} if crls else {"crls": "no revocation list was given (--crl)"}
+    if not rules.baseline:
+        found["baseline"] = "no baseline was given (--baseline)"
+    if not rules.keys:
+        found["strong_keys"] = found.get("baseline", "the baseline lists no kinds of keys (certificate.keys)")
+    return found
 
 
 def audited(context: Context, wanted: Asked) -> tuple[Audit, Observed]:
@@ -138,6 +155,8 @@ def reports(text: str | None) -> dict[str, Path]:
         if kind not in KINDS or not equals or not path:
             raise Usage(f"--report {part!r} is not KIND=FILE", hint=f"kinds: {', '.join(KINDS)}")
         found[kind] = Path(path)
+        if not found[kind].parent.is_dir():
+            raise Usage(f"--report {part!r}: there is no directory {found[kind].parent}", on=path)
     return found
 
 

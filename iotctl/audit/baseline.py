@@ -11,7 +11,7 @@
     [fleet]                          # every thing; [group.NAME] and [thing.NAME] say it of fewer
     thing_type = "press"
     groups = ["all-presses"]
-    policies = ["thing"]
+    policies = ["thing", "!*"]       # and none besides; "!spare": not this one (of groups too)
     firmware = "1.4.2"
     attributes.site = { pattern = "[a-z]+" }
     shadow."desired.rate" = { min = 1, max = 5 }
@@ -41,8 +41,8 @@ from iotctl import expression, templates, text
 from iotctl.audit import tables
 from iotctl.audit.tables import Tables
 from iotctl.errors import BadInput, Error, Usage
-from iotctl.semantics.checks import Rules
-from iotctl.semantics.checks.declared import Baseline, Exemption, Key, Membership, Want
+from iotctl.semantics.checks import Rules, load
+from iotctl.semantics.checks.declared import OTHERS, Baseline, Exemption, Key, Membership, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -152,8 +152,9 @@ class _Reading(Tables):
                 found[(kind,)] = self._want(f"{where}.{name}", section[name])
         for name, kind in (("groups", "group"), ("policies", "policy")):
             for each in self.texts(f"{where}.{name}", section.get(name, [])):
-                negated = each.startswith("!")
-                found[kind, each.removeprefix("!")] = Want(absent=negated)
+                if kind == "group" and each == f"!{OTHERS}":
+                    self.fault(f"{where}.groups", "of groups [[membership]] says it: exact = true")
+                found[kind, each.removeprefix("!")] = Want(absent=each.startswith("!"))
         for name, kind in _MAPS.items():
             for key, value in self._table(section, name, None, where).items():
                 found[kind, key] = self._want(f"{where}.{name}.{key}", value)
@@ -218,6 +219,10 @@ class _Reading(Tables):
                 self.fault(f"{where}.reason", "an exemption has a reason")
             elif not rule.keys() - {"until", "reason"}:
                 self.fault(where, "an exemption is about something: check, thing, group, path or finding")
+            elif rule.get("check", "") not in {"", *load()}:
+                meant = text.nearest(str(rule["check"]), load())
+                hint = f"did you mean {meant}?" if meant else "iotctl audit checks lists them"
+                self.fault(f"{where}.check", f"there is no such check; {hint}")
             else:
                 words = {key: str(value) for key, value in rule.items() if key not in {"until", "reason"}}
                 yield Exemption(until, reason, **words)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.audit.baseline import VERSION
+from iotctl.semantics.checks.declared import OTHERS, ancestry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,10 +21,21 @@ _SIMPLE: Final = (str, int, float, bool)
 def captured(fleet: Fleet) -> str:
     """The baseline of a fleet, as TOML; judged by it right away the fleet has no drift.
 
-    A value is declared where every thing of the fleet, or of a group, has it: what differs from thing to thing is not.
+    A value is declared where every thing of the fleet, or of a group and those below it, has it: what differs from
+    thing to thing is not.
     """
     things = list(fleet.things)
     everywhere = _shared(things)
+    members: dict[str, list[Thing]] = {}
+    for thing in things:
+        for outer in {outer for group in thing.groups for outer in ancestry(group, fleet.parents)}:
+            members.setdefault(outer, []).append(thing)
+    of_groups = {
+        group: {key: value for key, value in _shared(those).items() if everywhere.get(key) != value}
+        for group, those in sorted(members.items())
+    }
+    if things and all(_has_no_other_policy(thing, everywhere, of_groups, fleet.parents) for thing in things):
+        everywhere["policies", f"!{OTHERS}"] = True
     lines = [f"version = {VERSION}"]
     keys = sorted({one.key for one in fleet.certificates if one.key and one.status == "ACTIVE"})
     if keys:
@@ -34,14 +46,17 @@ def captured(fleet: Fleet) -> str:
             written = _value(document) if "'''" in document else f"'''\n{document}\n'''"
             lines += ["", f"[policy.{_value(policy.name)}]", f"document = {written}"]
     lines += _section("fleet", everywhere)
-    members: dict[str, list[Thing]] = {}
-    for thing in things:
-        for group in thing.groups:
-            members.setdefault(group, []).append(thing)
-    for group, those in sorted(members.items()):
-        own = {key: value for key, value in _shared(those).items() if everywhere.get(key) != value}
+    for group, own in of_groups.items():
         lines += _section(f"group.{_value(group)}", own)
     return "\n".join(lines) + "\n"
+
+
+def _has_no_other_policy(
+    thing: Thing, everywhere: Mapping[Key, Any], of_groups: Mapping[str, Mapping[Key, Any]], parents: Mapping[str, str]
+) -> bool:
+    """Whether a thing has only the policies that are declared for it."""
+    sections = [everywhere, *(of_groups[outer] for group in thing.groups for outer in ancestry(group, parents))]
+    return {("policies", name) for name in thing.policies} <= {key for section in sections for key in section}
 
 
 def _shared(things: Iterable[Thing]) -> dict[Key, Any]:
@@ -78,13 +93,13 @@ def _section(name: str, facts: Mapping[Key, Any]) -> list[str]:
     if not facts:
         return []
     lines = ["", f"[{name}]"]
+    if type_name := facts.get(("thing_type",)):
+        lines.append(f"thing_type = {_value(type_name)}")
     for kind in ("groups", "policies"):
-        named = sorted(key[1] for key in facts if key[0] == kind)
+        named = sorted((key[1] for key in facts if key[0] == kind), key=lambda name: (name[0] == "!", name))
         lines += [f"{kind} = {_value(named)}"] if named else []
     for key, value in sorted(facts.items(), key=lambda pair: pair[0]):
-        if key[0] == "thing_type":
-            lines.append(f"thing_type = {_value(value)}")
-        elif key[0] == "attributes":
+        if key[0] == "attributes":
             lines.append(f"attributes.{_value(key[1])} = {_value(value)}")
         elif key[0] == "shadow":
             where = f"named_shadow.{_value(key[1])}" if key[1] else "shadow"

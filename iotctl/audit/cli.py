@@ -105,7 +105,8 @@ def run(
         live=live,
         fresh=fresh,
     )
-    if _by_defender(engine, configure=configure, sample=sample):
+    ours = {"--sample": sample, "--crl": crl, "--live": live, "--fresh": fresh}
+    if _by_defender(engine, configure=configure, ours=[word for word, given in ours.items() if given]):
         audit, more = defender.audited(
             ctx.obj, wanted.checks, wanted.rules, scope, configure=configure, timeout=timeout
         )
@@ -280,17 +281,19 @@ def violations(
     if since:
         seconds = text.seconds(since)
         found = alarms.events(ctx.obj.reading, seconds, profile=security_profile, things=names, suppressed=suppressed)
-        return Result({"events": found}, Table(tuple(map(Column, alarms.EVENT_COLUMNS)), found))
+        notes = () if found else (f"nothing was raised or cleared in the last {since}",)
+        return Result({"events": found}, Table(tuple(map(Column, alarms.EVENT_COLUMNS)), found), notes=notes)
     found = alarms.active(ctx.obj.reading, profile=security_profile, things=names, suppressed=suppressed)
     table = Table(tuple(map(Column, alarms.COLUMNS)), found)
-    return Result({"violations": found}, table, exit=Exit.DIFFERS if found else Exit.OK)
+    notes = () if found else ("no alarm is on",)
+    return Result({"violations": found}, table, notes=notes, exit=Exit.DIFFERS if found else Exit.OK)
 
 
-def _by_defender(engine: str, *, configure: bool, sample: str | None) -> bool:
+def _by_defender(engine: str, *, configure: bool, ours: list[str]) -> bool:
     if engine not in {"iotctl", "defender"}:
         raise Usage(f"there is no engine {engine!r}", hint="--engine iotctl|defender")
-    if sample and engine == "defender":
-        raise Usage("--sample is of the things that iotctl reads; Device Defender looks at all", hint="leave one out")
+    if ours and engine == "defender":
+        raise Usage(f"{ours[0]} is about what iotctl reads, and Device Defender reads by itself", hint="leave one out")
     if configure and engine != "defender":
         raise Usage("--configure is about Device Defender", hint="add --engine defender")
     return engine == "defender"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files
-from iotctl.errors import Error
+from iotctl.errors import Error, Usage
 from iotctl.semantics.checks import Rules
+from iotctl.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ _SETTINGS: Final = {
     "DEVICE_CERTIFICATE_EXPIRING_CHECK": ("CERT_EXPIRATION_THRESHOLD_IN_DAYS", "expiring_days"),
 }
 _DEFAULTS: Final = Rules()
+_LEAST_DAYS: Final = 30
+_MOST_DAYS: Final = 3652
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,10 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.enable or self.settings or self.role)
 
-    def words(self) -> str:
-        """The change, for people."""
-        said = [f"enable {', '.join(self.enable)}"] if self.enable else []
+    def words(self, *, short: bool = False) -> str:
+        """The change, for people; `short`: with how many checks, not which."""
+        names = count(len(self.enable), "check") if short and len(self.enable) > 1 else ", ".join(self.enable)
+        said = [f"enable {names}"] if self.enable else []
         said += [f"set {key} of {name} to {value}" for name, one in self.settings.items() for key, value in one.items()]
         said += [f"let it read as the role {self.role}"] if self.role else []
         return "; ".join(said)
@@ -65,6 +69,9 @@ def change(held: Mapping[str, Any], checks: Sequence[Check], rules: Rules, role:
         rules: the thresholds.
         role: the ARN of the role to read with, where the account has none.
 
+    Raises:
+        Usage: Device Defender does not take such a threshold.
+
     """
     enable, settings = [], {}
     for one in checks:
@@ -75,7 +82,13 @@ def change(held: Mapping[str, Any], checks: Sequence[Check], rules: Rules, role:
             enable.append(one.name)
         if one.name in _SETTINGS:
             key, attribute = _SETTINGS[one.name]
-            days = str(getattr(rules, attribute))
+            days = f"{getattr(rules, attribute):g}"
+            if not _LEAST_DAYS <= float(days) <= _MOST_DAYS:
+                raise Usage(
+                    f"Device Defender takes {_LEAST_DAYS} to {_MOST_DAYS} days for {one.name}, and the baseline says"
+                    f" {days}",
+                    hint="--engine iotctl takes any number",
+                )
             if before.get("configuration", {}).get(key, str(getattr(_DEFAULTS, attribute))) != days:
                 settings[one.name] = {key: days}
     return Change(tuple(enable), settings, "" if held.get("roleArn") else role)

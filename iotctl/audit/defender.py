@@ -18,6 +18,7 @@ from iotctl.audit.configuring import HISTORY, Change, apply, change, restore
 from iotctl.audit.translating import flaw
 from iotctl.errors import Auth, Denied, Error, Exit, Timeout, Usage
 from iotctl.plan import Ref, Step
+from iotctl.reading import whole
 from iotctl.semantics.checks import Finding, Rules, State, Verdict
 from iotctl.semantics.checks.fleet import Fleet
 from iotctl.target import AUDIT_ROLE
@@ -174,7 +175,8 @@ def within(answer: Answer, names: Container[str]) -> Answer:
 
 def _notes(wanted: Change, kept: Path, *, configured: bool) -> tuple[str, ...]:
     if configured:
-        return (f"the audit configuration was changed, and is as it was: {wanted.words()}",) if wanted else ()
+        words = wanted.words(short=True)
+        return (f"the audit configuration was changed ({words}), and is as it was again",) if wanted else ()
     left = (f"a run that was killed left the audit configuration changed; --configure restores it ({kept})",)
     return (
         *((f"not changed in the account: {wanted.words()} (--configure does it for one audit)",) if wanted else ()),
@@ -275,7 +277,8 @@ def _owners(
             if isinstance(answer, Error):
                 failed = answer.cause or answer.message if answer.exit is not Exit.NOT_FOUND else failed
             else:
-                found[row["thingName"]] = tuple(sorted(answer.get("things", ())))
+                named = whole(aws, step.op, {"principal": row["arn"]}, answer)
+                found[row["thingName"]] = tuple(sorted(named.get("things", ())))
     except Error as error:
         if isinstance(error, Auth) and not isinstance(error, Denied):
             raise

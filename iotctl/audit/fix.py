@@ -15,7 +15,7 @@ from iotctl.semantics.checks.fleet import Policy
 from iotctl.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from iotctl.audit.asked import Asked
     from iotctl.audit.mend import Known, Mend
@@ -60,21 +60,27 @@ def fixing(context: Context, ids: Sequence[str], wanted: Asked, choice: Choice) 
         before = history.known(journal, context.target, ids)
     narrowed = _narrowed(wanted, [before[one] for one in ids if one in before]) if len(before) == len(ids) else wanted
     audit, seen = asked.audited(context, narrowed)
-    found = {finding.finding_id: finding for finding in audit.findings}
+    found = _by_id(audit.findings)
+    allowed = _by_id(finding for finding, _ in audit.exempted)
     if unknown := [one for one in ids if one not in found and one not in before]:
         raise NotFound(
             f"there is no finding {', '.join(unknown)}", hint="iotctl audit run prints them; its ids are whole"
         )
     judged = {one.check.name: one for one in audit.verdicts}
     for one in ids:
-        verdict = judged.get(before[one]["checkName"]) if one not in found else None
+        verdict = judged.get(before[one]["checkName"]) if one not in found and one not in allowed else None
         if verdict and verdict.state in {State.SKIPPED, State.UNKNOWN}:
             raise Usage(f"{one} cannot be looked at again: {verdict.reason}", on=one)
-    healed = [one for one in ids if one not in found]
-    left = [found[one] for one in dict.fromkeys(ids) if one in found]
-    notes = (f"not found any more: {', '.join(healed)}",) if healed else ()
+    healed = [one for one in ids if one not in found and one not in allowed]
+    exempted = [one for one in ids if one in allowed and one not in found]
+    left = list({finding.finding_id: finding for one in ids for finding in found.get(one, ())}.values())
+    notes = tuple(
+        f"{words}: {', '.join(those)}"
+        for words, those in (("not found any more", healed), ("exempted by the baseline", exempted))
+        if those
+    )
     if not left:
-        return Result({"healed": healed}, notes=notes)
+        return Result({"healed": healed, "exempted": exempted}, notes=notes)
     for note in notes:
         context.tell(note)
     known = _known(context, narrowed, seen.fleet, left)
@@ -92,7 +98,9 @@ def undoing(context: Context, run_id: str) -> Plan | Result:
     with Journal(context.home) as journal:
         run = next((one for one in journal.runs() if one.run_id == run_id and one.command == "audit fix"), None)
         if run is None:
-            raise NotFound(f"no run {run_id} of audit fix is in the journal", hint="its words at the end name it")
+            raise NotFound(
+                f"no run {run_id} of audit fix is in the journal", hint="the last line of audit fix names it"
+            )
         done = [row for row in journal.rows(run_id) if row["state"] == "done"]
     if dict(run.target) != context.target.to_json():
         raise Conflict(f"run {run_id} was on another account or region than {context.target}", code="WrongAccount")
@@ -118,6 +126,15 @@ def _narrowed(wanted: Asked, before: Sequence[dict[str, object]]) -> Asked:
     if all(one.of == "things" for one in checks) and wanted.wanted.things is None:
         narrow = replace(narrow, things=sorted(things))
     return replace(wanted, checks=checks, wanted=narrow)
+
+
+def _by_id(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Findings by their ids, and by those that Device Defender's findings of the same have."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        for one in {finding.finding_id, finding.resource_id}:
+            found.setdefault(one, []).append(finding)
+    return found
 
 
 def _mends(findings: Sequence[Finding], known: Known, choice: Choice) -> list[Mend]:

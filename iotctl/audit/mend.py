@@ -88,10 +88,16 @@ def deactivated(finding: Finding, known: Known) -> Mend:
         raise Usage(f"{finding.finding_id} is about no certificate ({finding.check.name})", on=finding.finding_id)
     return Mend(
         finding,
-        f"deactivate {text.count(len(found), 'certificate')} of {', '.join(finding.flaw.things[:3]) or 'nothing'}",
+        f"deactivate {_of_things(finding, found)}",
         tuple(_status(one.certificate_id, "INACTIVE") for one in found),
         tuple(_status(one.certificate_id, "ACTIVE") for one in found if one.status == "ACTIVE"),
     )
+
+
+def _of_things(finding: Finding, certificates: Sequence[Certificate]) -> str:
+    if not finding.flaw.things:
+        return f"certificate {certificates[0].certificate_id[:12]}…, which no thing has"
+    return f"{text.count(len(certificates), 'certificate')} of {', '.join(finding.flaw.things[:3])}"
 
 
 def quarantined(finding: Finding, known: Known, group: str) -> Mend:
@@ -160,7 +166,7 @@ def _of_policy(finding: Finding, known: Known) -> Mend:
 def _of_thing_policy(finding: Finding, known: Known) -> Mend:
     thing, name = _thing(finding, known), finding.flaw.key.partition(".")[2]
     targets = [known.target.arn(f"cert/{certificate_id}") for certificate_id in thing.certificates]
-    if finding.flaw.actual == "present" or not targets:
+    if finding.flaw.reason != "POLICY_NOT_ATTACHED" or not targets:
         raise _no_way(finding)
     pairs = [{"policyName": name, "target": target} for target in targets]
     return Mend(
@@ -309,9 +315,10 @@ def _default(name: str, version_id: str) -> Call:
 
 def _no_way(finding: Finding, why: str = "") -> Usage:
     reason = f" ({why})" if why else ""
+    choices = "; or choose --deactivate, --quarantine GROUP or --job FILE" if finding.flaw.things else ""
     return Usage(
         f"{finding.finding_id}: {finding.resource} is not mended without a choice of yours{reason}",
         code="NoMend",
-        hint=f"by hand: {finding.flaw.mend}; or choose --deactivate, --quarantine GROUP or --job FILE",
+        hint=f"by hand: {finding.flaw.mend}{choices}",
         on=finding.finding_id,
     )

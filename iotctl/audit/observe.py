@@ -7,7 +7,9 @@ need it end `unknown`; what this engine has no way to know is said too, and they
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
@@ -17,17 +19,19 @@ from iotctl.kept import Kept
 from iotctl.reading import Reading
 from iotctl.registry import Registry
 from iotctl.semantics.checks.declared import ancestry
-from iotctl.semantics.checks.fleet import Certificate, Documents, Fleet, Thing
+from iotctl.semantics.checks.fleet import IN_USE, Certificate, Documents, Fleet, Thing
+from iotctl.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from iotctl import pki
     from iotctl.context import Context
     from iotctl.scope import Scope
     from iotctl.semantics.checks import Check
     from iotctl.semantics.checks.declared import Baseline
-    from iotctl.semantics.checks.fleet import Connectivity, RevocationList
+    from iotctl.semantics.checks.fleet import CaCertificate, Connectivity, RevocationList
 
 _HISTORY: Final = "it needs the broker's history, which Device Defender has"
 _BEYOND: Final = {"takeovers": _HISTORY, "sharings": _HISTORY}
@@ -43,6 +47,7 @@ class Wanted:
         things: only these; None: every one.
         baseline: whose shadows, policies and components are read too.
         crls: the revocation lists that were given.
+        beyond: what was not given, by the attribute of the fleet, in words.
         sample: of the things only so many, 0: all; from 0 to 1 it is a share of them. Always the same ones.
         live: read every shadow itself, not the fleet index.
         fresh: read all anew, whatever an audit that was stopped has left.
@@ -53,6 +58,7 @@ class Wanted:
     things: Scope | Sequence[str] | None = None
     baseline: Baseline | None = None
     crls: tuple[RevocationList, ...] = ()
+    beyond: Mapping[str, str] = field(default_factory=dict)
     sample: float = 0
     live: bool = False
     fresh: bool = False
@@ -100,14 +106,15 @@ def fleet(context: Context, wanted: Wanted) -> Observed:
     """
     aws, started = context.reading, clock.monotonic()
     with Kept(context.home, aws.target, fresh=wanted.fresh) as kept:
-        reading = Reading(aws, context.world(), kept, context.tell, beyond=dict(_BEYOND))
+        reading = Reading(aws, context.world(), kept, context.tell, beyond={**_BEYOND, **wanted.beyond})
         if kept.begun:
             context.tell(f"going on with the audit of {clock.iso(kept.begun)}, which was stopped; --fresh begins anew")
         observer = _Observer(reading, wanted, Registry(reading, wanted), States(reading, wanted))
         found = observer.fleet()
         if not reading.again:
             kept.forget()
-    return Observed(found, tuple(observer.notes(clock.monotonic() - started)))
+    notes = (*observer.notes(clock.monotonic() - started), *gaps(found))
+    return Observed(found, notes)
 
 
 @dataclass
@@ -120,10 +127,6 @@ class _Observer:
 
     def fleet(self) -> Fleet:
         reading, wanted, registry, states = self.reading, self.wanted, self.registry, self.states
-        if not wanted.crls:
-            reading.beyond["crls"] = "no revocation list was given (--crl)"
-        if not wanted.baseline:
-            reading.beyond["baseline"] = "no baseline was given (--baseline)"
         started = clock.now()
         things = self._sample(dict(registry.things()) if wanted.about(*_OF_THINGS) else {})
         groups, parents = registry.groups(things) if wanted.about("groups") else ({}, {})
@@ -141,12 +144,13 @@ class _Observer:
         for certificate_id, names in owners.items():
             for name in names:
                 of_thing.setdefault(name, []).append(certificate_id)
+        created = {one["certificateId"]: one["creationDate"] for one in certificates if "creationDate" in one}
         pems = registry.pems([one["certificateId"] for one in certificates]) if wanted.about("pems") else {}
         roles = Roles(reading, usage=wanted.about("used_services"))
         return Fleet(
             now=started,
             account_id=reading.aws.target.account_id,
-            things=_Things(things, groups, parents, of_thing, targets, documents, connectivity, components),
+            things=_Things(things, groups, parents, of_thing, created, targets, documents, connectivity, components),
             certificates=[
                 _certificate(one, tuple(sorted(owners.get(one["certificateId"], ()))), pems) for one in certificates
             ],
@@ -165,7 +169,7 @@ class _Observer:
         """How it was read, for a person."""
         calls = self.reading.calls
         most = ", ".join(f"{op} {number:,}" for op, number in calls.most_common(3))
-        yield f"read with {calls.total():,} calls in {seconds:.1f} s ({most})"
+        yield f"read with {count(calls.total(), 'call')} in {seconds:.1f} s{f' ({most})' if most else ''}"
         yield from filter(None, (self.sampled, self.states.source))
 
     def _sample(self, things: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -187,6 +191,7 @@ class _Things:
     groups: Mapping[str, set[str]]
     parents: Mapping[str, str]
     certificates: Mapping[str, list[str]]
+    created: Mapping[str, datetime]
     targets: Mapping[str, list[str]]
     documents: Mapping[str, Mapping[str, str]]
     connectivity: Mapping[str, Connectivity]
@@ -205,6 +210,7 @@ class _Things:
                 attributes=facts.get("attributes", {}),
                 groups=tuple(sorted(groups)),
                 certificates=tuple(sorted(certificates)),
+                registered=min((self.created[one] for one in certificates if one in self.created), default=None),
                 policies=tuple(
                     sorted({policy for holder in (*certificates, *inside) for policy in self.targets.get(holder, ())})
                 ),
@@ -212,6 +218,20 @@ class _Things:
                 connectivity=self.connectivity.get(name),
                 components=self.components.get(name, {}),
             )
+
+
+def gaps(fleet: Fleet) -> Iterator[str]:
+    """What the checks of certificates passed without being able to see it, in words. Pure."""
+    certificates: Iterator[Certificate | CaCertificate] = itertools.chain(fleet.certificates, fleet.ca_certificates)
+    used = [one for one in certificates if one.status in IN_USE and one.issuer]
+    issuers = Counter(one.issuer for one in used) if fleet.crls else Counter()
+    for issuer in sorted(issuers.keys() - {crl.issuer for crl in fleet.crls}):
+        yield f"no revocation list of {issuer} was given: {count(issuers[issuer], 'certificate')} may be revoked"
+    for crl in fleet.crls:
+        if crl.next_update and crl.next_update < fleet.now:
+            yield f"the revocation list of {crl.issuer} is old: the next one was due {crl.next_update:%Y-%m-%d}"
+    if rsa := sum(one.modulus > 0 for one in used):
+        yield f"{count(rsa, 'RSA key')} may be of Debian's broken generator (CVE-2008-0166): only Device Defender knows"
 
 
 def _certificate(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from iotctl import __version__
@@ -24,6 +26,7 @@ _LEVELS: Final = {
     Severity.LOW: ("note", "3.0"),
 }
 _MOST_ROWS: Final = 1000
+_MARKUP: Final = re.compile(r"[\\|\[\]*]")
 
 
 def sarif(audit: Audit, target: Target) -> str:
@@ -94,10 +97,11 @@ def markdown(audit: Audit, target: Target) -> str:
         ended = _cell(f"{one.state} ({one.reason})" if one.reason else one.state)
         lines.append(f"| {one.check.name} | {one.check.severity} | {ended} | {one.checked} | {one.found} |")
     if audit.findings:
-        lines += ["", "| severity | resource | expected | actual | mend it |", "|---|---|---|---|---|"]
+        heads = ("severity", "check", "resource", "expected", "actual", "mend it", "finding")
+        lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     lines += [
-        f"| {one.check.severity} | {_cell(one.resource)} | {_cell(one.flaw.expected)} | {_cell(one.flaw.actual)}"
-        f" | `{_cell(one.flaw.mend)}` |"
+        f"| {one.check.severity} | {one.check.name} | {_cell(one.resource)} | {_cell(one.flaw.expected)}"
+        f" | {_cell(one.flaw.actual)} | `{_code(one.flaw.mend)}` | {one.finding_id} |"
         for one in audit.findings[:_MOST_ROWS]
     ]
     if len(audit.findings) > _MOST_ROWS:
@@ -142,7 +146,7 @@ def _result(finding: Finding, target: Target) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": f"{target.account_id}/{target.region}/{kind}/{finding.resource}"}
+                    "artifactLocation": {"uri": quote(f"{target.account_id}/{target.region}/{kind}/{finding.resource}")}
                 },
                 "logicalLocations": [{"name": sanitize(finding.resource), "kind": "resource"}],
             }
@@ -161,5 +165,10 @@ def _line(text: str) -> str:
     return sanitize(text)
 
 
+def _code(text: str) -> str:
+    """For a code span in a table, where nothing but the pipe is escaped."""
+    return sanitize(text).replace("|", "\\|").replace("`", "'")
+
+
 def _cell(text: str) -> str:
-    return sanitize(text).replace("\\", "\\\\").replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", sanitize(text)).replace("`", "'").replace("<", "&lt;")

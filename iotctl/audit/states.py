@@ -83,7 +83,8 @@ class States:
         """Whether each thing is connected, and since when."""
         indexed = self._entries if self._held.connectivity else {}
         found = {name: indexed[name].get("connectivity", {}) for name in indexed.keys() & things.keys()}
-        missing = [name for name in things if name not in indexed]
+        # The index may drop the time after an hour; asked for a single thing, AWS knows it.
+        missing = [name for name in things if not found.get(name, {}).get("timestamp")]
         op = "iot:GetThingConnectivityData"
         found |= dict(self.reading.each("connectivity", op, "thingName", missing, _connection))
         return {name: _connectivity(facts) for name, facts in found.items()}

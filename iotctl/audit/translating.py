@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.semantics.checks import Flaw
+from iotctl.semantics.checks.connections import last_seen
 from iotctl.semantics.checks.policies import new_version
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ EXPECTED: Final = {
 _MENDS: Final = {
     "deviceCertificateId": "aws iot update-certificate --certificate-id {} --new-status INACTIVE",
     "caCertificateId": "aws iot update-ca-certificate --certificate-id {} --new-status INACTIVE",
-    "clientId": "aws iot get-thing-connectivity-data --thing-name {}",
     "account": "aws iot set-v2-logging-options --role-arn ROLE --default-log-level ERROR",
     "roleAliasArn": "narrow the policies of its role",
     "cognitoIdentityPoolId": "narrow the policies of its roles",
@@ -52,6 +52,8 @@ def flaw(listed: Mapping[str, Any], owners: Mapping[str, tuple[str, ...]]) -> Fl
     name = next(iter(resource), "")
     if name == "policyVersionIdentifier":
         mend = new_version(resource[name]["policyName"])
+    elif name == "clientId":
+        mend = last_seen(resource[name])
     else:
         mend = _MENDS.get(name, "").format(resource.get(name))
     reason = listed["reasonForNonComplianceCode"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from iotctl.errors import BadInput, Usage
 from iotctl.semantics.checks import judge, load
 from iotctl.semantics.checks.fleet import Certificate, Fleet, Policy, Thing
 from iotctl.target import Target
+from tests import vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +86,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert [True] == [belongs for _, belongs in rules.belonging(thing)]
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("text", "fault"),
     [
         ("", "version"),
@@ -107,6 +109,11 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ("version = 1\n[[exemption]]\nthing = 'a'\nreason = 'r'", "an exemption ends"),
         ("version = 1\n[[exemption]]\nthing = 'a'\nuntil = 2027-01-31", "has a reason"),
         ("version = 1\n[[exemption]]\nreason = 'r'\nuntil = 2027-01-31", "about something"),
+        (
+            "version = 1\n[[exemption]]\nreason = 'r'\nuntil = 2027-01-31\ncheck = 'ORPHAN_CERTIFICATE'",
+            "did you mean ORPHAN_CERTIFICATE_CHECK?",
+        ),
+        ("version = 1\nfleet.groups = ['!*']", "exact = true"),
     ],
 )
 def test_faults_are_named_by_their_key(tmp_path: Path, text: str, fault: str) -> None:
@@ -164,3 +171,22 @@ def test_a_captured_fleet_has_no_drift(tmp_path: Path) -> None:
     assert [] == judge(fleet, declared.rules(), drift)[0]
     changed = Fleet(NOW, things=[Thing("p0", type_name="press", groups=("north",))], policies=policies)
     assert 6 == len(judge(changed, declared.rules(), drift)[0])
+    wider = [replace(thing, policies=("other", "thing")) for thing in things]
+    found, _ = judge(Fleet(NOW, things=wider, policies=policies), declared.rules(), drift)
+    assert [("POLICY_NOT_DECLARED", "not policy other")] * 4 == [(one.flaw.reason, one.flaw.expected) for one in found]
+
+
+def test_a_captured_hierarchy_has_no_drift(tmp_path: Path) -> None:
+    """What a group declares holds below it too: so only what the things there have as well is declared of it."""
+    things = [
+        Thing("a", attributes={"line": "1", "site": "x"}, groups=("north",), policies=("thing",)),
+        Thing("b", attributes={"line": "2", "site": "x"}, groups=("oslo",), policies=("more", "thing")),
+        Thing("c", attributes={"line": "3"}, groups=("south",)),
+    ]
+    fleet = Fleet(NOW, things=things, parents={"oslo": "north"})
+    declared = read(tmp_path, capture.captured(fleet))
+    drift = [one for name, one in load().items() if "BASELINE" in name]
+    assert [] == judge(fleet, declared.rules(), drift)[0]
+    assert {"x"} == set(declared.baseline.groups["north"]["attribute", "site"].values)
+    changed = Fleet(NOW, things=[replace(things[2], policies=("thing",))], parents=fleet.parents)
+    assert ["POLICY_NOT_DECLARED"] == [one.flaw.reason for one in judge(changed, declared.rules(), drift)[0]]

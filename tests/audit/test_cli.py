@@ -153,7 +153,14 @@ def test_a_part_of_the_fleet_and_of_the_checks(iotctl: Iotctl, on_it: None, tmp_
     assert (2, True) == ((ran := iotctl("audit", "run", "--check", policies[:-1])).code, policies in ran.stderr)
     assert 2 == iotctl("audit", "run", "--fail-on", "bad").code
     assert 2 == iotctl("audit", "run", "--report", "pdf=x").code
-    assert 8 == iotctl("audit", "run", "-g", "nowhere").code
+    refused = {
+        ("--report", f"sarif={tmp_path}/nowhere/a.sarif"): (2, f"there is no directory {tmp_path}/nowhere"),
+        ("--search", "thingName:"): (2, "is not a fleet index query"),
+        ("-g", "nowhere"): (8, "there is no thing group nowhere"),
+    }
+    for words, (code, why) in refused.items():
+        ran = iotctl("audit", "run", *words)
+        assert (code, True) == (ran.code, why in ran.stderr), ran.stderr
 
 
 def test_a_captured_baseline_finds_nothing(iotctl: Iotctl, on_it: None, tmp_path: Path) -> None:

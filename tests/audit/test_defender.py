@@ -10,7 +10,7 @@ import pytest
 
 from iotctl import aws
 from iotctl.audit import configuring, defender, translating
-from iotctl.errors import Temporary
+from iotctl.errors import Temporary, Usage
 from iotctl.local import process
 from iotctl.local.state import Ports, State
 from iotctl.semantics.checks import Finding, Flaw, Rules, Verdict, load
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 THEIRS = [one for one in load().values() if not one.ours]
 EXPIRING, LOGGING = "DEVICE_CERTIFICATE_EXPIRING_CHECK", "LOGGING_DISABLED_CHECK"
+POLICY = "IOT_POLICY_OVERLY_PERMISSIVE_CHECK"
 SHARED = "DEVICE_CERTIFICATE_SHARED_CHECK"
 ROLE = "arn:aws:iam::123456789012:role/iotctl-audit"
 
@@ -49,6 +50,9 @@ def test_what_has_to_change() -> None:
     setting = {"CERT_EXPIRATION_THRESHOLD_IN_DAYS": "60"}
     assert configuring.Change((EXPIRING, LOGGING), {EXPIRING: setting}, "r") == all_of_it
     assert all(word in all_of_it.words() for word in (EXPIRING, LOGGING, "60", "the role r"))
+    assert "enable 2 checks" in all_of_it.words(short=True)
+    with pytest.raises(Usage, match="30 to 3652 days"):
+        configuring.change(held(), checks, Rules(expiring_days=7), "r")
     same = held(EXPIRING, LOGGING, role=ROLE, DEVICE_CERTIFICATE_EXPIRING_CHECK=setting)
     assert not configuring.change(same, checks, Rules(expiring_days=60), "r")
 
@@ -145,6 +149,17 @@ def test_it_finds_what_we_find(iotctl: Iotctl, iot: Any) -> None:
     assert "COMPLETED" == iot.describe_audit_task(taskId=data["auditTaskId"])["taskStatus"]
 
 
+def test_its_findings_are_mended_like_ours(iotctl: Iotctl, iot: Any) -> None:
+    """Its finding of a policy does not say which statement: all that we find of the policy is meant, none is healed."""
+    (one,) = by_defender(iotctl, "--configure", "--check", POLICY).envelope["data"]["findings"]
+    (ours,) = iotctl("audit", "run", "--check", POLICY, "-o", "json").envelope["data"]["findings"]
+    assert one["findingId"] != ours["findingId"]
+    ran = iotctl("audit", "fix", one["findingId"], "--dry-run")
+    assert (2, True) == (ran.code, f"{ours['findingId']}: wide is not mended" in ran.stderr)
+    versions = iot.list_policy_versions(policyName="wide")["policyVersions"]
+    assert ["1"] == [version["versionId"] for version in versions]
+
+
 def test_without_leave_nothing_is_configured(iotctl: Iotctl, iot: Any) -> None:
     """What would be changed is named, exit 2; what is enabled already is audited, the rest is skipped."""
     refused = by_defender(iotctl, "--check", LOGGING)
@@ -159,6 +174,8 @@ def test_without_leave_nothing_is_configured(iotctl: Iotctl, iot: Any) -> None:
     assert "--configure" in ended[LOGGING][1]
     assert 2 == iotctl("audit", "run", "--configure").code
     assert 2 == iotctl("audit", "run", "--engine", "ours").code
+    ignored = by_defender(iotctl, "--live")
+    assert (2, True) == (ignored.code, "--live is about what iotctl reads" in ignored.envelope["errors"][0]["message"])
 
 
 def test_a_scope_and_a_baseline(iotctl: Iotctl, iot: Any, tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from iotctl import clock, engine, kept
 from iotctl.errors import Refused, Temporary
 from iotctl.kept import CERTIFICATES, Kept
-from iotctl.reading import Reading
+from iotctl.reading import Reading, whole
 from iotctl.semantics import quotas
 from iotctl.target import Target
 
@@ -55,6 +55,28 @@ def test_old_answers_are_not_believed(tmp_path: Path, monkeypatch: pytest.Monkey
     with Kept(tmp_path, TARGET, fresh=how == "fresh") as one:
         assert (None, {}) == (one.begun, one.known("iot:DescribeThing", ["a"]))
         assert {"c": "PEM"} == one.known(CERTIFICATES, "c")
+
+
+def test_one_that_had_read_nothing_is_not_gone_on_with(tmp_path: Path) -> None:
+    """One that was refused at once leaves nothing, nor does one that had read certificates only: they are for good."""
+    with Kept(tmp_path, TARGET) as one:
+        one.keep(CERTIFICATES, "c", "PEM")
+    assert None is Kept(tmp_path, TARGET).begun
+
+
+def test_an_answer_of_several_pages_is_read_whole() -> None:
+    """A certificate that a thousand things share would otherwise look as if most of them had none."""
+
+    class Pages:
+        def pages(self, op: str, **params: str) -> object:
+            assert ("iot:ListPrincipalThings", {"principal": "arn", "nextToken": "2"}) == (op, params)
+            yield {"things": ["c"], "nextToken": "3"}
+            yield {"things": ["d"]}
+
+    aws: Any = Pages()
+    first = {"things": ["a", "b"], "nextToken": "2"}
+    assert {"things": ["a", "b", "c", "d"]} == whole(aws, "iot:ListPrincipalThings", {"principal": "arn"}, first)
+    assert {"things": ["a"]} == whole(aws, "iot:ListPrincipalThings", {"principal": "arn"}, {"things": ["a"]})
 
 
 def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:

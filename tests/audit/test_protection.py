@@ -14,6 +14,7 @@ from iotctl.errors import BadInput, Conflict
 from iotctl.plan import Plan
 from iotctl.semantics.behaviors import faults
 from iotctl.target import Target
+from tests import vectors
 from tests.local.conftest import client
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert [] == list(faults(profile.behaviors, {"batteryPercentage": "number"}, found.dimensions))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("content", "says"),
     [
         ("", "version = 1"),

@@ -12,7 +12,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
-import pytest
 
 from iotctl.audit import report, verdict
 from iotctl.errors import Exit
@@ -20,6 +19,7 @@ from iotctl.semantics.checks import Rules, Severity, judge, load
 from iotctl.semantics.checks.declared import Exemption
 from iotctl.semantics.checks.fleet import Certificate, Fleet, Thing
 from iotctl.target import Target
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TARGET = Target("aws", "123456789012", "eu-north-1")
@@ -35,7 +35,7 @@ def audit(*exemptions: Exemption, **fleet: Any) -> verdict.Audit:
     return verdict.settled(findings, verdicts, exemptions, found)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("fail_on", "fleet", "named", "code"),
     [
         (Severity.LOW, {}, (), Exit.DIFFERS),
@@ -53,7 +53,7 @@ def test_exit_codes(fail_on: Severity, fleet: dict[str, Any], named: tuple[str, 
     assert code == audit(**fleet).exit(fail_on, named)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("exemption", "left"),
     [
         ({"check": "ORPHAN_CERTIFICATE_CHECK"}, 1),
@@ -92,6 +92,9 @@ def test_sarif() -> None:
     assert [("ORPHAN_CERTIFICATE_CHECK", "warning", False), ("THING_OUTSIDE_GROUPS_CHECK", "note", True)] == [
         (result["ruleId"], result["level"], "suppressions" in result) for result in run["results"]
     ]
+    hostile = json.loads(report.sarif(audit(things=[Thing("a b#c")]), TARGET))["runs"][0]["results"]
+    places = [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in hostile]
+    assert "123456789012/eu-north-1/thing/a%20b%23c" in places
     (invocation,) = run["invocations"]
     assert (False, 1) == (invocation["executionSuccessful"], len(invocation["toolExecutionNotifications"]))
     assert written == report.sarif(audit(exemption, unread={"connectivity": "throttled"}), TARGET)
@@ -128,15 +131,20 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self._goes_on = False
         self.feed(written)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep an element."""
-        self.elements.append((tag, dict(attrs)))
+        """Keep an element; where a word may be broken it is one word still."""
+        if tag == "wbr":
+            self._goes_on = True
+        else:
+            self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
         """Keep a text."""
-        self.texts.append(data)
+        self.texts.append(self.texts.pop() + data if self._goes_on else data)
+        self._goes_on = False
 
 
 def test_the_page_has_everything_and_needs_nothing() -> None:
@@ -175,8 +183,10 @@ def test_a_hostile_name_is_text_on_the_page() -> None:
 
 def test_markdown_cannot_be_broken_by_names() -> None:
     """A pipe or an escape in a name stays in its cell."""
-    found = audit(things=[Thing("press|2\x1b")])
+    found = audit(things=[Thing("press|2\x1b"), Thing("[here](https://example.com)")])
     written = report.markdown(found, TARGET)
 
     assert "press\\|2\\\\x1b" in written
+    assert "| \\[here\\](https://example.com) |" in written
     assert "\x1b" not in written
+    assert "| THING_OUTSIDE_GROUPS_CHECK | press" in written

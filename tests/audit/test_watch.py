@@ -19,6 +19,7 @@ from iotctl.audit import notify
 from iotctl.audit.history import Changed
 from iotctl.context import Context
 from iotctl.errors import Usage
+from tests import vectors
 from tests.local.clients import until
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def test_a_change_is_looked_at_at_once(iotctl: Iotctl, group: str, tmp_path: Pat
     assert [thing] == [finding["resource"] for finding in heard[0]["new"]]
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "word",
     [
         *("mail:me", "mqtt:", "mqtt:a/+", "mqtt:$aws/things/a/shadow/get", "sns:alerts", "webhook:nofile"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.behaviors import DURATIONS, METRICS, Kind, conforms, criteria_type, faults, metric
+from tests import vectors
 
 CUSTOM = {"batteryPercentage": "number", "cells": "number-list", "networks": "string-list", "peers": "ip-address-list"}
 TIMES = {"consecutiveDatapointsToAlarm": 1, "consecutiveDatapointsToClear": 1}
@@ -50,13 +49,13 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: one["metric"])
+@vectors.rows("example", EXAMPLES)
 def test_the_examples_of_the_pages_are_valid(example: dict[str, Any]) -> None:
     """Nothing is wrong with any of them."""
     assert [] == list(faults([example], CUSTOM, {"Auth"}))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("bad", "says"),
     [
         ({"name": "b"}, "no metric"),
@@ -93,7 +92,7 @@ def test_a_name_is_there_once() -> None:
     assert ["Behavior b: the name is there twice"] == list(faults(twice, CUSTOM, ()))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("operator", "wanted", "found", "good"),
     [
         ("less-than", {"count": 5}, {"count": 4}, True),

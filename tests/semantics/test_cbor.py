@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.cbor import CborError, decode, encode
+from tests import vectors
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -21,7 +22,7 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("written", "value"),
     [
         ("00", 0),
@@ -47,7 +48,7 @@ def test_the_examples_of_the_rfc(written: str, value: Any) -> None:
     assert (value, written) == (decode(bytes.fromhex(written)), encode(value).hex())
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("written", "value"),
     [
         ("f93e00", 1.5),
@@ -67,7 +68,7 @@ def test_forms_that_are_read_and_not_written(written: str, value: Any) -> None:
     assert value == decode(bytes.fromhex(written))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "written",
     [
         *("", "18", "62c3", "61ff", "8301", "a10102", "a2616101616102", "ff", "fc", "1c", "0000", "5f6161ff"),

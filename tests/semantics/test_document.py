@@ -32,6 +32,7 @@ from iotctl.semantics.document import (
     state_bytes,
 )
 from iotctl.text import deeper
+from tests import vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def test_arrays_are_replaced_whole() -> None:
     assert (after.desired, after.desired_metadata) == ({"colors": ["RED"]}, {"colors": [{"timestamp": 7}]})
 
 
-@pytest.mark.parametrize("colors", [[None, "RED", "GREEN"], [["RED", None]], [{"name": None}]])
+@vectors.rows("colors", [[None, "RED", "GREEN"], [["RED", None]], [{"name": None}]])
 def test_arrays_hold_no_null(colors: list[Any]) -> None:
     """device-shadow-document, "Array values": the rejected example, and null further inside an array."""
     payload = json.dumps({"state": {"desired": {"colors": colors}}}).encode()
@@ -245,7 +246,7 @@ def test_delete_answers_with_the_version() -> None:
     assert delete_payload(shadow(version=4), 1, "t") == {"version": 4, "timestamp": 1, "clientToken": "t"}
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("tombstone", "now", "expected"),
     [
         (None, 10, 1),
@@ -270,7 +271,7 @@ def test_a_version_for_an_absent_shadow_is_a_conflict() -> None:
 # device-shadow-error-messages.md
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("payload", "code", "message"),
     [
         (b"", 400, "Invalid JSON"),
@@ -354,7 +355,7 @@ def test_the_merged_state_counts_and_not_the_patch() -> None:
     assert updated(document, shrunk).document.version == 2
 
 
-@pytest.mark.parametrize("payload", [b"", b"\0", b"  ", b"{}"])
+@vectors.rows("payload", [b"", b"\0", b"  ", b"{}"])
 def test_get_takes_an_empty_payload(payload: bytes) -> None:
     """device-shadow-mqtt, "/get": an empty message, as different clients make it."""
     assert parse_get(payload) is None

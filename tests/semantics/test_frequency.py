@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from iotctl.semantics.frequency import FrequencyError, check, following
+from tests import vectors
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("after", "frequency", "week", "month", "expected"),
     [
         ("2026-01-31T00:00", "DAILY", None, None, "2026-02-01"),
@@ -38,7 +39,7 @@ def test_the_runs_after_it() -> None:
     assert datetime(2026, 7, 1, tzinfo=UTC) == following(monday, "MONTHLY", None, "1", first=False)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("frequency", "week", "month", "says"),
     [
         ("WEEKLY", None, None, "dayOfWeek is required"),

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.intrinsics import Scope, TemplateError, resolve
+from tests import vectors
 
 SCOPE = Scope({"Serial": "00-11", "Place": "Seattle"}, {"Places": {"Seattle": {"Url": "https://example.aws"}}})
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("value", "expected"),
     [
         ({"Ref": "Serial"}, "00-11"),
@@ -36,7 +37,7 @@ def test_what_a_function_stands_for(value: Any, expected: Any) -> None:
     assert expected == resolve(value, SCOPE)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("value", "reason"),
     [
         ({"Ref": "AWS::Region"}, "Cannot resolve reference value: AWS::Region"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.aws import service_model
 from iotctl.semantics import names
+from tests import vectors
 
 _RULES = {
     "ThingName": names.THING_NAME,
@@ -22,7 +22,7 @@ _RULES = {
 }
 
 
-@pytest.mark.parametrize("shape", _RULES)
+@vectors.rows("shape", _RULES)
 def test_every_rule_is_the_service_models(shape: str) -> None:
     """Alphabet and lengths are those of botocore's model (which allows an empty attribute name, and we do not)."""
     rule, model = _RULES[shape], service_model("iot").shape_for(shape).metadata
@@ -31,7 +31,7 @@ def test_every_rule_is_the_service_models(shape: str) -> None:
     assert (0 if repeat == "*" else 1) == rule.shortest
 
 
-@pytest.mark.parametrize("shape", _RULES)
+@vectors.rows("shape", _RULES)
 @given(value=st.text(max_size=140) | st.from_regex(r"[a-zA-Z0-9:_.,@/#=-]{0,130}\n?", fullmatch=True))
 def test_a_name_is_accepted_when_the_model_accepts_it(shape: str, value: str) -> None:
     """For any text the verdict is the model's, whole and in ASCII; a trailing line feed is never overlooked."""
@@ -40,7 +40,7 @@ def test_a_name_is_accepted_when_the_model_accepts_it(shape: str, value: str) ->
     assert fits == (rule.fault(value) == "")
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("value", "reason"),
     [
         ("", "the thing name is empty"),

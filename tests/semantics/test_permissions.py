@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iotctl.semantics import permissions
+from tests import vectors
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("operations", "actions"),
     [
         (["iot:AttachPolicy"], ("iot:AttachPolicy",)),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iotctl.semantics import topics
 from iotctl.semantics.policy import Decision, Policy, PolicyError, Request, evaluate, grants, parse
+from tests import vectors
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 ACTIONS = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"]
@@ -84,7 +85,7 @@ def test_a_variable_allows_its_value_and_nothing_else(value: str, topic: str) ->
     assert bound.allows("iot:Publish", f"{ARN}topic/{value}")
 
 
-@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@vectors.rows("effect", ["Allow", "Deny"])
 def test_a_missing_variable_matches_nothing(effect: str) -> None:
     """L6: a resource whose variable has no value is not there; the statement's other resources are."""
     one = policy(statement(effect, "iot:Publish", ["topic/${iot:Connection.Thing.ThingName}/*", "topic/b"]))
@@ -93,7 +94,7 @@ def test_a_missing_variable_matches_nothing(effect: str) -> None:
     assert bound.decide("iot:Publish", f"{ARN}topic/b") is not Decision.IMPLICIT_DENY
 
 
-@pytest.mark.parametrize(("effect", "expected"), [("Allow", Decision.IMPLICIT_DENY), ("Deny", Decision.EXPLICIT_DENY)])
+@vectors.rows(("effect", "expected"), [("Allow", Decision.IMPLICIT_DENY), ("Deny", Decision.EXPLICIT_DENY)])
 def test_a_missing_variable_in_not_resource_gives_nothing(effect: str, expected: Decision) -> None:
     """L6: "everything but what has no value" allows nothing and denies everything."""
     one = {"Effect": effect, "Action": "iot:Publish", "NotResource": f"{ARN}topic/${{iot:Missing}}"}
@@ -126,7 +127,7 @@ def test_a_denied_topic_is_not_received_through_any_filter(topic_filter: str, to
     assert not (delivered and topic.startswith("a/restricted"))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("pattern", "action", "expected"),
     [
         ("iot:*", "iot:Publish", True),
@@ -167,9 +168,7 @@ def test_policies_of_2008_have_no_variables() -> None:
     assert [bound.allows("iot:Publish", ARN + t) for t in ("topic/c", "topic/${iot:ClientId}")] == [False, True]
 
 
-@pytest.mark.parametrize(
-    "value", ["a*", "a?", "a+b", "a#", "$a", "x" * 1025], ids=["star", "one", "plus", "hash", "dollar", "long"]
-)
+@vectors.rows("value", ["a*", "a?", "a+b", "a#", "$a", "x" * 1025])
 def test_certificate_values_with_wildcards_are_not_replaced(value: str) -> None:
     """cert-policy-variables, "limitations": the variable stays and authorization fails."""
     one = policy(statement("Allow", "iot:Publish", "topic/${iot:Certificate.Subject.CommonName}"))
@@ -183,7 +182,7 @@ def broken(**changes: Any) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{k: v for k, v in one.items() if v is not None}]})
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("document", "reason"),
     [
         ("", "not usable JSON"),

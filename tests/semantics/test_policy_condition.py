@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.policy_condition import conditions
+from tests import vectors
 
 VALUES = {
     "iot:ClientId": "c",
@@ -18,7 +17,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("operator", "key", "wanted", "expected"),
     [
         ("StringEquals", "iot:ClientId", "c", True),

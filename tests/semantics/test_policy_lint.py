@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.policy import parse
 from iotctl.semantics.policy_lint import (
     BROAD_ACCESS,
@@ -16,9 +14,14 @@ from iotctl.semantics.policy_lint import (
     WILDCARDS_IN_DENY,
     lint,
 )
+from tests import vectors
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 THING = "${iot:Connection.Thing.ThingName}"
+SHADOWS_AND_JOBS = [
+    *("iot:DeleteThingShadow", "iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DescribeJobExecution"),
+    *("iot:GetPendingJobExecutions", "iot:StartNextPendingJobExecution", "iot:UpdateJobExecution"),
+]
 ATTACHED = {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
 
 
@@ -33,7 +36,7 @@ def found(*statements: dict[str, Any]) -> list[tuple[str, int, str]]:
     return [(flaw.reason, flaw.statement, flaw.resource.removeprefix(ARN)) for flaw in flaws]
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "resource"),
     [
         ("iot:Connect", "client/*"),
@@ -70,7 +73,7 @@ def test_broad_access_is_found(action: str, resource: str) -> None:
     assert [(BROAD_ACCESS, 0, resource)] == found(statement("Allow", action, resource))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "one",
     [
         statement("Allow", "iot:Connect", f"client/{THING}", Condition=ATTACHED),
@@ -84,7 +87,8 @@ def test_broad_access_is_found(action: str, resource: str) -> None:
         ),
         statement("Allow", "iot:Subscribe", "topicfilter/building/#", "topicfilter/#", "topicfilter/+/a"),
         statement("Allow", "iot:Receive", "topic/$aws/things/*", "*"),
-        statement("Allow", ["iot:GetThingShadow", "iot:UpdateJobExecution"], "/thing/MyThing1", "thing/MyThing2"),
+        statement("Allow", SHADOWS_AND_JOBS, "/thing/MyThing1", "/thing/MyThing2"),
+        statement("Allow", SHADOWS_AND_JOBS, "thing/MyThing1", "thing/MyThing2"),
         statement("Allow", "iot:UpdateThingShadow", f"thing/{THING}", "thing/sensor-*"),
         statement("Deny", "iot:*", "*"),
     ],
@@ -135,7 +139,7 @@ def test_a_deny_of_receive_as_well_is_configured_properly() -> None:
     assert found(SUBSCRIBE, DENY, RECEIVE, deny_receive) == []
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "statements",
     [
         (SUBSCRIBE, DENY),

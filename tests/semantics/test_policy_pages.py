@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.policy import grants, parse
 from iotctl.semantics.policy_variables import certificate_variables
+from tests import vectors
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 THING = "${iot:Connection.Thing.ThingName}"
@@ -470,7 +469,7 @@ CONNECTS: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@vectors.rows("name", EXAMPLES)
 def test_examples_allow_what_their_pages_say(name: str) -> None:
     """Each request of an example is allowed, or not, as the prose around it says."""
     statements, values, allowed, refused = EXAMPLES[name]
@@ -479,7 +478,7 @@ def test_examples_allow_what_their_pages_say(name: str) -> None:
     assert expected == {request: _allows(bound, request) for request in expected}
 
 
-@pytest.mark.parametrize("name", CONNECTS)
+@vectors.rows("name", CONNECTS)
 def test_connect_attributes_decide_as_the_page_says(name: str) -> None:
     """connect-policy, "MQTT persistent sessions policy examples"."""
     statements, expected = CONNECTS[name]

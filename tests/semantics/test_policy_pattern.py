@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.policy_pattern import Pattern, Wildcard, arn_parts, template
+from tests import vectors
 
 ALPHABET = "ab*?$+#{}/:"
 PATTERNS = st.text("ab*?/+#", max_size=10)
@@ -41,7 +42,7 @@ def test_a_value_never_widens_a_pattern(before: str, value: str, after: str, can
     assert bound.matches(before.replace("*", "").replace("?", "a") + value + after.replace("*", "").replace("?", "b"))
 
 
-@pytest.mark.parametrize("text", ["*a" * 900 + "b", "*a*a*a*b", "a*" * 1000 + "b", "?*" * 900 + "b", "*?a" * 600 + "b"])
+@vectors.rows("text", ["*a" * 900 + "b", "*a*a*a*b", "a*" * 1000 + "b", "?*" * 900 + "b", "*?a" * 600 + "b"])
 def test_matching_does_not_explode(text: str) -> None:
     """L8: many wildcards against 2 KB that almost match cost no more than the text times the pieces."""
     compiled = pattern(text)
@@ -50,7 +51,7 @@ def test_matching_does_not_explode(text: str) -> None:
     assert time.process_time() - started < 0.5
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("text", "candidate", "expected"),
     [
         ("some/+/topic", "some/+/topic", True),
@@ -91,7 +92,7 @@ def test_variables_are_found_by_name() -> None:
     assert names == template(text).variables
 
 
-@pytest.mark.parametrize("text", ["${", "${iot:ClientId", "${}", "${ClientId}", "${iot:a b}", "a${iot:${iot:b}}"])
+@vectors.rows("text", ["${", "${iot:ClientId", "${}", "${ClientId}", "${iot:a b}", "a${iot:${iot:b}}"])
 def test_malformed_variables_are_refused(text: str) -> None:
     """A variable has a service, a name and an end."""
     with pytest.raises(ValueError, match="variable"):

@@ -15,6 +15,7 @@ from iotctl.semantics import provisioning, registration
 from iotctl.semantics.intrinsics import TemplateError
 from iotctl.semantics.provisioning import Kind, Override
 from iotctl.semantics.registration import Certificate, Policy, Registration, Thing
+from tests import vectors
 
 DOCUMENT = {
     "Version": "2012-10-17",
@@ -196,7 +197,7 @@ def changed(path: str, value: Any) -> str:
     return json.dumps(template)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("body", "reason"),
     [
         ("{'a': 1}", "JSON not well-formed"),
@@ -228,7 +229,7 @@ def test_a_template_that_is_refused(body: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [Kind.FLEET, Kind.JUST_IN_TIME])
+@vectors.rows("kind", [Kind.FLEET, Kind.JUST_IN_TIME])
 def test_services_know_certificates_by_their_id(kind: Kind) -> None:
     """Neither fleet nor just-in-time provisioning takes a CSR."""
     template = {**BULK, "Parameters": {}}
@@ -245,7 +246,7 @@ def test_just_in_time_provisioning_has_parameters_of_its_own() -> None:
     assert "SerialNumber is not a parameter" in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("path", "value", "reason"),
     [
         ("Resources/thing/Properties/ThingName", {"Ref": "Nothing"}, "Cannot resolve reference value: Nothing"),

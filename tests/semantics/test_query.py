@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.query import Fields, QueryError, parse
+from tests import vectors
 
 PRESS: dict[str, Any] = {
     "thingName": ["myThingName"],
@@ -31,7 +32,7 @@ PRESS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("query", "holds"),
     [
         ("aa", True),
@@ -85,7 +86,7 @@ def test_examples_of_the_guide(query: str, holds: bool) -> None:
     assert holds == parse(query).holds(PRESS)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "query",
     [
         "thingName:*xyz",

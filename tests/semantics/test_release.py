@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.release import precedence
+from tests import vectors
 
 identifiers = st.lists(st.from_regex(r"[0-9A-Za-z-]{1,6}", fullmatch=True), max_size=3).map(".".join)
 releases = st.builds(
@@ -23,13 +24,13 @@ def test_the_standards_own_order() -> None:
     assert expected == sorted(sorted(expected), key=precedence)
 
 
-@pytest.mark.parametrize(("one", "other"), [("1.2", "1.2.0"), ("1.0.0+a", "1.0.0+b"), ("1.01", "1.1"), ("0", "0.0.0")])
+@vectors.rows(("one", "other"), [("1.2", "1.2.0"), ("1.0.0+a", "1.0.0+b"), ("1.01", "1.1"), ("0", "0.0.0")])
 def test_what_is_of_one_precedence(one: str, other: str) -> None:
     """Missing numbers are 0, build metadata does not count."""
     assert precedence(one) == precedence(other)
 
 
-@pytest.mark.parametrize("word", ["", "v1", "1.", ".1", "1..2", "1.0-", "1.0+", "1 ", "1\n", "\u0661", "1-é", "9" * 65])
+@vectors.rows("word", ["", "v1", "1.", ".1", "1..2", "1.0-", "1.0+", "1 ", "1\n", "\u0661", "1-é", "9" * 65])
 def test_what_is_no_release(word: str) -> None:
     """It is refused, whole."""
     with pytest.raises(ValueError, match="is not a release"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from iotctl.semantics import cbor
 from iotctl.semantics.reports import ReportError, read, report_id
+from tests import vectors
 
 CUSTOM: dict[str, Any] = {
     "MyMetricOfType_Number": [{"number": 1}],
@@ -73,7 +74,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("document", [LONG, SHORT])
+@vectors.rows("document", [LONG, SHORT])
 def test_the_documents_of_the_specification(document: dict[str, Any]) -> None:
     """Long and short names say the same, in JSON and in CBOR."""
     for content in (document, cbor.decode(cbor.encode(document))):
@@ -108,7 +109,7 @@ def broken(path: str, value: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "content",
     [
         None,
@@ -153,7 +154,7 @@ def test_what_is_not_well_formed(content: object) -> None:
         read(content)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("content", "number"),
     [
         (LONG, 1530304554),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from iotctl.semantics import rollout
 from iotctl.semantics.rollout import FAILURES, MOST_RETRIES, Rollout, RolloutError
+from tests import vectors
 
 COUNTS = st.integers(0, 3000)
 TENTHS = st.integers(11, 50).map(lambda tenths: Decimal(tenths) / 10)
@@ -43,9 +44,7 @@ def exponential(**changed: Any) -> dict[str, Any]:
     return {"exponentialRate": rate, "maximumPerMinute": 1000}
 
 
-@pytest.mark.parametrize(
-    ("notified", "rate"), [(0, 50), (999, 50), (1000, 100), (2000, 200), (3000, 400), (9999, 1000)]
-)
+@vectors.rows(("notified", "rate"), [(0, 50), (999, 50), (1000, 100), (2000, 200), (3000, 400), (9999, 1000)])
 def test_the_table_of_the_guide(notified: int, rate: int) -> None:
     """50, 100, 200, 400 a minute as 1000, 2000, 3000 things are notified, and as many succeed."""
     found = rollout.rollout(exponential())
@@ -85,7 +84,7 @@ def test_the_rate_follows_the_formula(rate: Rollout, notified: int, succeeded: i
     )
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("configuration", "words"),
     [
         ({"maximumPerMinute": 0}, "maximumPerMinute must be between 1 and 1000"),
@@ -117,7 +116,7 @@ def test_the_abort_decision(criterion: dict[str, Any], history: list[str]) -> No
     assert expected == found.met({status: history.count(status) for status in set(history)})
 
 
-@pytest.mark.parametrize(("failed", "expected"), [(1098, False), (1099, True)])
+@vectors.rows(("failed", "expected"), [(1098, False), (1099, True)])
 def test_two_decimals_are_exact(failed: int, expected: bool) -> None:
     """10.99 percent of 10,000 is 1099 and nothing near it."""
     (found,) = rollout.abort_criteria(
@@ -126,7 +125,7 @@ def test_two_decimals_are_exact(failed: int, expected: bool) -> None:
     assert expected == found.met({"FAILED": failed, "SUCCEEDED": 10_000 - failed})
 
 
-@pytest.mark.parametrize("threshold", [10.999, 100.01, -1])
+@vectors.rows("threshold", [10.999, 100.01, -1])
 def test_bad_thresholds(threshold: float) -> None:
     """At most two decimals, from 0 to 100."""
     criterion = {"failureType": "ALL", "thresholdPercentage": threshold, "minNumberOfExecutedThings": 1}
@@ -167,7 +166,7 @@ def test_retries_end(numbers: dict[str, int], endings: list[str]) -> None:
     assert {} == attempts
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "criteria",
     [[("FAILED", 6), ("TIMED_OUT", 5)], [("ALL", 11)], [("FAILED", 1), ("FAILED", 1)], [("FAILED", 1), ("ALL", 1)]],
 )
@@ -178,13 +177,13 @@ def test_bad_retries(criteria: list[tuple[str, int]]) -> None:
         rollout.retries({"criteriaList": listed})
 
 
-@pytest.mark.parametrize(("minutes", "due"), [(None, 5.0), (-1, None), (1, 160.0), (10080, 100.0 + 10080 * 60)])
+@vectors.rows(("minutes", "due"), [(None, 5.0), (-1, None), (1, 160.0), (10080, 100.0 + 10080 * 60)])
 def test_step_timers(minutes: int | None, due: float | None) -> None:
     """A new one takes the place of the old, -1 stops it."""
     assert due == rollout.step_due(minutes, 100.0, 5.0)
 
 
-@pytest.mark.parametrize("minutes", [0, -2, 10081])
+@vectors.rows("minutes", [0, -2, 10081])
 def test_bad_timers(minutes: int) -> None:
     """One minute to seven days."""
     with pytest.raises(RolloutError, match="stepTimeoutInMinutes"):
@@ -193,7 +192,7 @@ def test_bad_timers(minutes: int) -> None:
         rollout.in_progress_minutes({"inProgressTimeoutInMinutes": minutes})
 
 
-@pytest.mark.parametrize("status", sorted(rollout.TERMINAL))
+@vectors.rows("status", sorted(rollout.TERMINAL))
 def test_nothing_follows_a_terminal_status(status: str) -> None:
     """What has ended stays, and devices set no status that is not theirs."""
     assert not any(rollout.may_report(status, report) for report in rollout.REPORTABLE)

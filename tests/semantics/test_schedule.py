@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from iotctl.semantics import schedule
 from iotctl.semantics.schedule import ScheduleError
+from tests import vectors
 
 MOMENTS = st.datetimes(datetime(2025, 1, 1), datetime(2032, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001  hypothesis wants them without a zone
 
@@ -28,7 +29,7 @@ def starts(cron: str, moment: str, number: int) -> list[str]:
     return [start.strftime("%a %Y-%m-%d %H:%M") for start in found]
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("cron", "expected"),
     [
         ("cron(0 2 ? * MON-FRI *)", ["Mon 2026-02-02 02:00", "Tue 2026-02-03 02:00"]),
@@ -51,7 +52,7 @@ def test_cron_expressions(cron: str, expected: list[str]) -> None:
     assert expected == starts(cron, "2026-02-01T00:00", 2)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "cron",
     [
         *("", "0 2 * * *", "60 2 ? * * *", "0 24 ? * * *", "0 0 32 * ? *", "0 0 ? 13 ? *", "0 0 ? * 8 *"),
@@ -91,7 +92,7 @@ def nightly(**more: Any) -> schedule.Schedule:
     return schedule.schedule({"maintenanceWindows": [{"startTime": "0 22 * * ? *", "durationInMinutes": 120}], **more})
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("moment", "is_open", "change"),
     [
         ("2026-02-01T21:59", False, "2026-02-01T22:00"),
@@ -126,7 +127,7 @@ def test_it_is_open_until_the_next_change(moment: datetime) -> None:
     assert nightly().is_open(moment) != nightly().is_open(change)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("start", "end", "fine"),
     [
         ("12:30", None, True),
@@ -143,7 +144,7 @@ def test_half_an_hour_ahead(start: str | None, end: str | None, fine: bool) -> N
     assert fine == allowed(given_)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("configuration", "fine"),
     [
         ({"startTime": "2027-02-01T12:00"}, True),
@@ -166,7 +167,7 @@ def allowed(configuration: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "configuration",
     [
         {"startTime": "tomorrow"},

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.state import ABSENT, delta, diff, differences, merge, pointed, pointer, same
+from tests import vectors
 
 KEYS = st.one_of(st.sampled_from(["a", "b", "c", "", "a/b", "~", "~1", "timestamp"]), st.text(max_size=4))
 SCALARS = st.one_of(
@@ -91,9 +92,7 @@ def test_sameness_is_that_of_the_json_text(one: Any, other: Any) -> None:
     assert same(one, copy.deepcopy(one))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [(1, 1.0), (1, True), (0, False), (0.0, -0.0), ("1", 1), ([1], [1.0]), ({}, [])]
-)
+@vectors.rows(("one", "other"), [(1, 1.0), (1, True), (0, False), (0.0, -0.0), ("1", 1), ([1], [1.0]), ({}, [])])
 def test_values_that_python_or_javascript_confuse_are_not_the_same(one: Any, other: Any) -> None:
     """S7: 1, 1.0 and true are three values."""
     assert not same(one, other)
@@ -105,7 +104,7 @@ def test_a_pointer_reads_back(path: tuple[str, ...]) -> None:
     assert path == pointed(pointer(path))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("path", "expected"), [((), ""), (("",), "/"), (("a/b",), "/a~1b"), (("m~n", "c"), "/m~0n/c"), (("~1",), "/~01")]
 )
 def test_pointers_are_those_of_rfc_6901(path: tuple[str, ...], expected: str) -> None:

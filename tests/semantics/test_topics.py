@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from iotctl.semantics import topics
 from iotctl.semantics.topics import JobsTopic, ShadowTopic, TopicError
+from tests import vectors
 
 LEVELS = st.sampled_from(["", "a", "b", "ab", "$aws", "$x"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join)
@@ -21,7 +22,7 @@ NAMESPACE = "aws-gg-deployment"
 GG = {"namespace": NAMESPACE}
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic_filter", "topic", "expected"),
     [
         ("sensor/#", "sensor/", True),
@@ -69,8 +70,8 @@ def test_what_wildcards_capture_makes_the_topic_again(topic_filter: str, topic: 
     assert topic == "/".join(next(values) if level in {"+", "#"} else level for level in topic_filter.split("/"))
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("shadow_name", [None, "config", "name", "$iot"])
+@vectors.rows("verb", VERBS)
+@vectors.rows("shadow_name", [None, "config", "name", "$iot"])
 def test_shadow_topics_read_back(verb: str, shadow_name: str | None) -> None:
     """Classic and named shadows have the same topics under two prefixes."""
     topic = topics.shadow("pump-7", verb, shadow_name)
@@ -79,7 +80,7 @@ def test_shadow_topics_read_back(verb: str, shadow_name: str | None) -> None:
     assert ShadowTopic("pump-7", shadow_name, verb) == topics.parse_shadow(topic)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "topic",
     [
         "$aws/things/t/shadow",
@@ -98,7 +99,7 @@ def test_other_topics_are_no_shadow_topics(topic: str) -> None:
     assert topics.parse_shadow(topic) is None
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic", "expected"),
     [
         (topics.jobs("t", "notify"), JobsTopic("t", None, "notify")),
@@ -126,7 +127,7 @@ def test_jobs_topics_read_back(topic: str, expected: JobsTopic | None) -> None:
     assert expected == topics.parse_jobs(topic)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("expected", "topic"),
     [
         ("$aws/things/t/jobs/$next/namespace-aws-gg-deployment/get", topics.jobs("t", "get", "$next", NAMESPACE)),
@@ -172,7 +173,7 @@ def test_a_name_is_one_level() -> None:
         topics.shadow("t/shadow/get", "get")
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic_filter", "expected"),
     [("$share/g/a/+/#", ("g", "a/+/#")), ("a/b", (None, "a/b")), ("$shared/a", (None, "$shared/a"))],
 )
@@ -181,14 +182,14 @@ def test_shared_subscriptions_name_a_group_and_a_filter(topic_filter: str, expec
     assert expected == topics.parse_shared(topic_filter)
 
 
-@pytest.mark.parametrize("topic_filter", ["$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/#/a"])
+@vectors.rows("topic_filter", ["$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/#/a"])
 def test_malformed_shared_subscriptions_are_refused(topic_filter: str) -> None:
     """MQTT 4.8.2: a group of at least one character without wildcards, and a filter."""
     with pytest.raises(TopicError, match="shared subscription"):
         topics.check_filter(topic_filter)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic", "expected"),
     [
         ("$aws/rules/BuildingManager/Buildings/Building5/Lights", ("BuildingManager", "Buildings/Building5/Lights")),
@@ -202,7 +203,7 @@ def test_basic_ingest_topics_name_a_rule(topic: str, expected: tuple[str, str] |
     assert expected == topics.parse_rule(topic)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "topic",
     [
         "a",
@@ -221,7 +222,7 @@ def test_topics_up_to_the_limits_are_taken(topic: str) -> None:
     topics.check_topic(topic)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic", "reason"),
     [
         ("", "UTF-8"),
@@ -243,7 +244,7 @@ def test_topics_beyond_the_limits_are_refused(topic: str, reason: str) -> None:
         topics.check_topic(topic)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     "topic_filter", ["#", "+", "+/+/#", "/+", "a/b/c/d/e/f/g/#", "$share/g/a/b/c/d/e/f/g/h", "$share/g/" + "x" * 256]
 )
 def test_filters_up_to_the_limits_are_taken(topic_filter: str) -> None:
@@ -251,7 +252,7 @@ def test_filters_up_to_the_limits_are_taken(topic_filter: str) -> None:
     topics.check_filter(topic_filter)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic_filter", "reason"),
     [
         ("a/#/b", "last level"),
@@ -269,7 +270,7 @@ def test_malformed_filters_are_refused(topic_filter: str, reason: str) -> None:
         topics.check_filter(topic_filter)
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("topic", "expected"),
     [
         ("a/b", True),

@@ -148,8 +148,15 @@ class Finding:
     @property
     def finding_id(self) -> str:
         """Twelve hex digits, the same in every run: of the check, the resource and what is wrong with it."""
-        flaw = self.flaw
-        identity = text.canonical([self.check.name, self.resource, flaw.reason, flaw.key])
+        return self._id(self.flaw.key)
+
+    @property
+    def resource_id(self) -> str:
+        """The id of a finding by Device Defender of the same: it does not say where in the resource the flaw is."""
+        return self._id("")
+
+    def _id(self, key: str) -> str:
+        identity = text.canonical([self.check.name, self.resource, self.flaw.reason, key])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     @property

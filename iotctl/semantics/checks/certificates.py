@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iotctl.semantics.checks import Flaw, Rules, Severity, check, milliseconds
+from iotctl.semantics.checks.fleet import IN_USE
 from iotctl.semantics.checks.keys import is_roca
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet
 
-_IN_USE: Final = ("ACTIVE", "PENDING_TRANSFER")
 _ROCA: Final = "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361"
 
 
@@ -36,7 +36,7 @@ def device_certificate_expiring(one: Certificate, fleet: Fleet, rules: Rules) ->
 @check("DEVICE_CERTIFICATE_AGE_CHECK", severity=Severity.LOW, of="certificates")
 def device_certificate_age(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A device certificate has been active for long: keys should be renewed from time to time."""
-    if one.status != "ACTIVE" or one.created is None:
+    if one.status not in IN_USE or one.created is None:
         return
     age = fleet.now - one.created
     if age >= timedelta(days=rules.age_days):
@@ -74,7 +74,7 @@ def device_certificate_key_quality(one: Certificate, fleet: Fleet, rules: Rules)
 @check("REVOKED_CA_CERTIFICATE_STILL_ACTIVE_CHECK", severity=Severity.CRITICAL, of="ca_certificates", needs=("crls",))
 def revoked_ca_certificate(one: CaCertificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A registered CA was revoked by its issuer and is still active here: new devices may still be signed by it."""
-    if one.status in _IN_USE and _is_revoked(one, fleet):
+    if one.status in IN_USE and _is_revoked(one, fleet):
         yield Flaw(
             "CERTIFICATE_REVOKED_BY_ISSUER",
             {"caCertificateId": one.certificate_id},
@@ -89,7 +89,7 @@ def revoked_ca_certificate(one: CaCertificate, fleet: Fleet, rules: Rules) -> It
 )
 def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A device certificate was revoked by its CA and is still active here: whoever has its key can connect."""
-    if one.status in _IN_USE and _is_revoked(one, fleet):
+    if one.status in IN_USE and _is_revoked(one, fleet):
         yield Flaw(
             "CERTIFICATE_REVOKED_BY_ISSUER",
             {"deviceCertificateId": one.certificate_id},
@@ -109,7 +109,7 @@ def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> 
 )
 def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A device certificate is active although the CA that issued it was revoked by its own issuer."""
-    if one.status not in _IN_USE:
+    if one.status not in IN_USE:
         return
     for authority in fleet.ca_certificates:
         if authority.subject == one.issuer and authority.issuer != authority.subject and _is_revoked(authority, fleet):
@@ -130,10 +130,10 @@ def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Ite
             )
 
 
-@check("WEAK_KEY_CHECK", severity=Severity.HIGH, of="certificates", needs=("pems",), ours=True)
+@check("WEAK_KEY_CHECK", severity=Severity.HIGH, of="certificates", needs=("pems", "strong_keys"), ours=True)
 def key_weaker_than_baseline(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """The key of an active certificate is of a kind that the baseline does not list as strong enough."""
-    if rules.keys and one.status in _IN_USE and one.key and one.key not in rules.keys:
+    if rules.keys and one.status in IN_USE and one.key and one.key not in rules.keys:
         yield Flaw(
             "KEY_WEAKER_THAN_BASELINE",
             {"deviceCertificateId": one.certificate_id},
@@ -187,7 +187,7 @@ def _expiring(
     things: tuple[str, ...],
     mend: str,
 ) -> Iterator[Flaw]:
-    if one.status not in _IN_USE or one.not_after is None:
+    if one.status not in IN_USE or one.not_after is None:
         return
     left = one.not_after - fleet.now
     if left > timedelta(days=rules.expiring_days):
@@ -208,7 +208,7 @@ def _expiring(
 def _weak(
     one: Certificate | CaCertificate, resource: Mapping[str, str], things: tuple[str, ...], mend: str
 ) -> Iterator[Flaw]:
-    if one.status in _IN_USE and one.modulus and is_roca(one.modulus):
+    if one.status in IN_USE and one.modulus and is_roca(one.modulus):
         yield Flaw(
             _ROCA, resource, expected="a key that is random", actual=f"{one.key}, factorable", things=things, mend=mend
         )

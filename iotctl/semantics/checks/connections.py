@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from iotctl.semantics.checks import Flaw, Rules, Severity, check, milliseconds
@@ -24,10 +25,15 @@ def conflicting_client_ids(one: Takeover, fleet: Fleet, rules: Rules) -> Iterato
         expected="one device with this client id",
         actual=f"a connection of {', '.join(one.principals) or 'another principal'} was taken over",
         since=one.at,
-        mend=f"aws iot get-thing-connectivity-data --thing-name {one.client_id}",
+        mend=last_seen(one.client_id),
         details={"PRINCIPAL_IDS": ",".join(one.principals), "DISCONNECT_TIME": milliseconds(one.at)},
         related=(("DEVICE_CERTIFICATE", "deviceCertificateId", tuple(filter(_CERTIFICATE.fullmatch, one.principals))),),
     )
+
+
+def last_seen(client_id: str) -> str:
+    """The command that tells where a client id connected from; it is the device's own word, so it is quoted."""
+    return f"aws iot get-thing-connectivity-data --thing-name {shlex.quote(client_id)}"
 
 
 @check("DEVICE_CERTIFICATE_SHARED_CHECK", severity=Severity.CRITICAL, of="sharings")

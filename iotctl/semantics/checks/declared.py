@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FIRMWARE: Final = ("", ("reported", "fw"))
 """The shadow and the path where a device reports its firmware's release: `ota create` and our agents keep to it."""
 
+OTHERS: Final = "*"
+"""As the name of a policy that a thing must not have: every one that is not declared for it."""
+
 MODELS: Final = "iotctl-models"
 """The named shadow where a core reports the models that it runs."""
 

@@ -7,12 +7,12 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.semantics.checks import Flaw, Rules, Severity, check
-from iotctl.semantics.checks.declared import FIRMWARE, MODELS, Key, Want
+from iotctl.semantics.checks.declared import FIRMWARE, MODELS, OTHERS, Key, Want
 from iotctl.semantics.checks.policies import new_version
 from iotctl.semantics.state import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from iotctl.semantics.checks.fleet import Fleet, Policy, Thing
 
@@ -35,12 +35,16 @@ def policy_off_baseline(one: Policy, fleet: Fleet, rules: Rules) -> Iterator[Fla
     "THING_POLICIES_OFF_BASELINE_CHECK", severity=Severity.HIGH, of="things", needs=(*_DECLARED, "targets"), ours=True
 )
 def thing_policies_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
-    """A thing lacks a policy that was declared for it, on its certificate or its groups."""
-    for key, want in _wants(one, fleet, rules, "policy"):
-        if not want.holds(True if key[1] in one.policies else ABSENT):
-            mend = f"aws iot attach-policy --policy-name {key[1]} --target CERTIFICATE_ARN"
-            actual = "present" if want.absent else "none of its certificates or groups has it"
-            yield _of_thing(one, "POLICY_NOT_ATTACHED", key, f"policy {key[1]}", actual, mend)
+    """A thing lacks a policy that was declared for it, on its certificate or its groups; or has one it should not."""
+    wants = _wants(one, fleet, rules, "policy")
+    for name in _lacking(wants, one.policies):
+        mend = f"aws iot attach-policy --policy-name {name} --target CERTIFICATE_ARN"
+        actual = "none of its certificates or groups has it"
+        yield _of_thing(one, "POLICY_NOT_ATTACHED", ("policy", name), f"policy {name}", actual, mend)
+    for name in _beyond(wants, one.policies):
+        mend = f"aws iot detach-policy --policy-name {name} --target CERTIFICATE_ARN"
+        actual = "one of its certificates or groups has it"
+        yield _of_thing(one, "POLICY_NOT_DECLARED", ("policy", name), f"not policy {name}", actual, mend)
 
 
 @check("THING_TYPE_OFF_BASELINE_CHECK", severity=Severity.MEDIUM, of="things", needs=_DECLARED, ours=True)
@@ -48,7 +52,7 @@ def thing_type_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[
     """A thing is of another thing type than was declared."""
     for key, want in _wants(one, fleet, rules, "type"):
         if not want.holds(one.type_name or ABSENT):
-            mend = f"aws iot update-thing --thing-name {one.name} --thing-type-name TYPE"
+            mend = f"aws iot update-thing --thing-name {one.name} --thing-type-name {_only(want, 'TYPE')}"
             yield _of_thing(one, "THING_TYPE_DIFFERS", key, str(want), one.type_name or "none", mend)
 
 
@@ -56,9 +60,11 @@ def thing_type_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[
 def group_membership_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A thing is not in a group that it belongs in, or in one that it does not: it gets what others should."""
     inside = rules.baseline.inside(one.groups, fleet.parents) if rules.baseline else frozenset()
-    for key, want in _wants(one, fleet, rules, "group"):
-        if not want.holds(True if key[1] in inside else ABSENT):
-            yield _of_membership(one, key[1], belongs=not want.absent)
+    wants = _wants(one, fleet, rules, "group")
+    for group in _lacking(wants, inside):
+        yield _of_membership(one, group, belongs=True)
+    for group in _beyond(wants, inside):
+        yield _of_membership(one, group, belongs=False)
     for rule, belongs in rules.belonging(one):
         if belongs and rule.group not in inside:
             yield _of_membership(one, rule.group, belongs=True, why=f" ({rule.where})")
@@ -72,10 +78,8 @@ def attribute_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[F
     for key, want in _wants(one, fleet, rules, "attribute"):
         value = one.attributes.get(key[1], ABSENT)
         if not want.holds(value):
-            mend = (
-                f"aws iot update-thing --thing-name {one.name} --attribute-payload "
-                f'\'{{"attributes":{{"{key[1]}":"VALUE"}},"merge":true}}\''
-            )
+            payload = json.dumps({"attributes": {key[1]: _only(want, "VALUE")}, "merge": True})
+            mend = f"aws iot update-thing --thing-name {one.name} --attribute-payload {shlex.quote(payload)}"
             reason = "ATTRIBUTE_MISSING" if value is ABSENT else "ATTRIBUTE_DIFFERS"
             yield _of_thing(one, reason, key, f"{key[1]}: {want}", _shown(value), mend)
 
@@ -115,6 +119,18 @@ def _wants(one: Thing, fleet: Fleet, rules: Rules, kind: str) -> tuple[tuple[Key
     return rules.baseline.wants(one, fleet.parents).get(kind, ()) if rules.baseline else ()
 
 
+def _lacking(wants: Iterable[tuple[Key, Want]], there: Collection[str]) -> Iterator[str]:
+    """The names that are declared, and not there."""
+    yield from (key[1] for key, want in wants if not want.absent and key[1] not in there)
+
+
+def _beyond(wants: Iterable[tuple[Key, Want]], there: Iterable[str]) -> list[str]:
+    """The names that are there, and declared not to be: by themselves, or as all but those that are declared."""
+    absent = {key[1] for key, want in wants if want.absent}
+    declared = {key[1] for key, want in wants if not want.absent}
+    return sorted(name for name in there if name in absent or (OTHERS in absent and name not in declared))
+
+
 def _version(one: Thing, key: Key) -> Any:  # noqa: ANN401  JSON is any value
     if key[0] == "firmware":
         return _in_shadow(one, *FIRMWARE)
@@ -128,6 +144,11 @@ def _in_shadow(one: Thing, name: str, path: tuple[str, ...]) -> Any:  # noqa: AN
     for key in path:
         value = value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
     return value
+
+
+def _only(want: Want, any_other: str) -> str:
+    """The one text that is good, an empty one where none is; else a word that stands for what a person chooses."""
+    return "" if want.absent else str(want.values[0]) if len(want.values) == 1 else any_other
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  JSON is any value

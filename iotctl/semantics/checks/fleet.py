@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+IN_USE: Final = ("ACTIVE", "PENDING_TRANSFER")
+"""The states of certificates that Device Defender looks at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """A device certificate.
@@ -178,6 +182,7 @@ class Thing:
     Attributes:
         groups: the thing groups that it is in directly.
         certificates: the ids of the certificates attached to it.
+        registered: when the first of them was registered; None where that was not read.
         policies: the names of the policies that apply to it, through its certificates and its groups.
         shadows: by name, "" the classic one: the documents as GetThingShadow answers them (state, metadata, version).
         connectivity: None where it is not known.
@@ -189,8 +194,8 @@ class Thing:
     type_name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
-    billing_group: str = ""
     certificates: tuple[str, ...] = ()
+    registered: datetime | None = None
     policies: tuple[str, ...] = ()
     shadows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     connectivity: Connectivity | None = None

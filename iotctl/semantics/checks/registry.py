@@ -55,22 +55,31 @@ def stuck_desired_state(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw
                 )
 
 
-@check("SILENT_DEVICE_CHECK", severity=Severity.MEDIUM, of="things", needs=("connectivity",), ours=True)
+@check(
+    "SILENT_DEVICE_CHECK",
+    severity=Severity.MEDIUM,
+    of="things",
+    needs=("connectivity", "shadows", "principals"),
+    ours=True,
+)
 def silent_device(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
-    """A device has neither connected nor reported anything for long."""
+    """A device has neither connected nor reported anything for long, or never since it was registered.
+
+    Where connections were indexed only lately, one that AWS knows nothing of may have connected before.
+    """
     if one.connectivity and one.connectivity.connected:
         return
     limit = fleet.now - timedelta(seconds=rules.silent_seconds)
     seen = [at for document in one.shadows.values() if (at := _last_report(document))]
     if one.connectivity and one.connectivity.since:
         seen.append(one.connectivity.since)
-    last = max(seen, default=None)
+    last = max(seen, default=one.registered)
     if last is not None and last <= limit:
         yield _flaw(
             one,
             "DEVICE_SILENT",
             f"a sign of life within {rules.silent_seconds / 86400:g} days",
-            f"last seen {last:%Y-%m-%d %H:%M}",
+            f"{'last seen' if seen else 'not seen since it was registered'} {last:%Y-%m-%d %H:%M}",
             since=last,
             mend=f"iotctl shadow get {one.name}",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotctl.local.gateway.mqtt.broker import Incoming
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES
-from iotctl.local.services.defender import due, history, running
+from iotctl.local.services.defender import configuration, due, history, running
 from iotctl.local.witness import Witness
 from iotctl.semantics.checks import load
 from tests.local.defender.conftest import ROLE
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LOGGING = "LOGGING_DISABLED_CHECK"
 EXPIRING = "DEVICE_CERTIFICATE_EXPIRING_CHECK"
+CA_EXPIRING = "CA_CERTIFICATE_EXPIRING_CHECK"
 AGE = "DEVICE_CERTIFICATE_AGE_CHECK"
 POLICY = "IOT_POLICY_OVERLY_PERMISSIVE_CHECK"
 DAY = 86400.0
@@ -52,6 +53,8 @@ def test_what_a_configuration_is_not(world: World) -> None:
         {ours: {"enabled": True}},
         {AGE: {"enabled": True, "configuration": {"CERT_AGE_THRESHOLD_IN_DAYS": "29"}}},
         {AGE: {"enabled": True, "configuration": {"CERT_AGE_THRESHOLD_IN_DAYS": "a year"}}},
+        {EXPIRING: {"enabled": True, "configuration": {"CERT_EXPIRATION_THRESHOLD_IN_DAYS": "29"}}},
+        {EXPIRING: {"enabled": True, "configuration": {"CERT_EXPIRATION_THRESHOLD_IN_DAYS": "3653"}}},
         {LOGGING: {"enabled": True, "configuration": {"CERT_AGE_THRESHOLD_IN_DAYS": "30"}}},
     ]
     for one in bad:
@@ -91,7 +94,7 @@ def test_an_audit_on_demand(world: World) -> None:
 
 
 def test_the_settings_of_checks(world: World) -> None:
-    """A certificate becomes old, or near its end, by the days that were set."""
+    """A certificate becomes old, or near its end, by the days that were set; a CA has its own thirty."""
     world.certificate(days=100)
     world.enable(
         AGE,
@@ -99,6 +102,8 @@ def test_the_settings_of_checks(world: World) -> None:
         DEVICE_CERTIFICATE_AGE_CHECK={"CERT_AGE_THRESHOLD_IN_DAYS": "40"},
         DEVICE_CERTIFICATE_EXPIRING_CHECK={"CERT_EXPIRATION_THRESHOLD_IN_DAYS": "50"},
     )
+    rules = configuration.configured(world.store).rules
+    assert (40, 50, 30) == (rules(AGE).age_days, rules(EXPIRING).expiring_days, rules(CA_EXPIRING).expiring_days)
     found = []
     for _ in range(3):
         task = world.audit(AGE, EXPIRING)

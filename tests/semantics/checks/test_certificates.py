@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.checks import Finding, Rules, judge, load
-from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet, RevocationList
+from iotctl.semantics.checks.fleet import IN_USE, CaCertificate, Certificate, Fleet, RevocationList
 from iotctl.semantics.checks.keys import is_roca
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -25,8 +24,8 @@ def reasons(check: str, rules: Rules | None = None, **fleet: Any) -> list[tuple[
     return [(finding.resource, finding.flaw.reason) for finding in found(check, rules, **fleet)]
 
 
-@pytest.mark.parametrize("status", ["ACTIVE", "PENDING_TRANSFER", "INACTIVE", "REVOKED"])
-@pytest.mark.parametrize(
+@vectors.rows("status", ["ACTIVE", "PENDING_TRANSFER", "INACTIVE", "REVOKED"])
+@vectors.rows(
     ("days", "reason"),
     [
         (-1, "CERTIFICATE_PAST_EXPIRATION"),
@@ -67,12 +66,15 @@ def test_a_finding_names_the_thing_and_the_command() -> None:
     assert (mend, ("press-7",)) == (finding.flaw.mend, finding.flaw.things)
 
 
-@pytest.mark.parametrize(("days", "old"), [(364, False), (365, True), (400, True)])
-def test_certificates_of_an_age(days: int, old: bool) -> None:
-    """Active for as long as the threshold, 365 days by default."""
-    certificate = Certificate("c1", created=NOW - timedelta(days=days))
+@vectors.rows("status", [*IN_USE, "INACTIVE", "REVOKED", "PENDING_ACTIVATION"])
+@vectors.rows(("days", "limit", "old"), [(364, 365, False), (365, 365, True), (400, 365, True), (30, 30, True)])
+def test_certificates_of_an_age(status: str, days: int, limit: int, old: bool) -> None:
+    """device-certificate-age-check: ACTIVE or PENDING_TRANSFER for as long as the threshold, 365 days by default."""
+    certificate = Certificate("c1", status, created=NOW - timedelta(days=days))
+    wanted = [("c1", "CERTIFICATE_PAST_AGE_THRESHOLD")] if old and status in IN_USE else []
 
-    assert old == bool(reasons("DEVICE_CERTIFICATE_AGE_CHECK", certificates=[certificate]))
+    assert wanted == reasons("DEVICE_CERTIFICATE_AGE_CHECK", Rules(age_days=limit), certificates=[certificate])
+    assert 365 == Rules().age_days
 
 
 def test_roca_keys_are_told_from_others() -> None:
@@ -90,15 +92,18 @@ def test_roca_keys_are_told_from_others() -> None:
     assert not is_roca(other[0] * other[1])
 
 
-def test_a_weak_key_is_critical_on_devices_and_cas() -> None:
-    """The reason code names the CVE."""
-    modulus = pow(65537, 3)
+@vectors.rows("status", [*IN_USE, "INACTIVE", "REVOKED"])
+def test_a_weak_key_is_critical_on_devices_and_cas(status: str) -> None:
+    """audit-chk-device-cert-key-quality and audit-chk-ca-cert-key-quality: the reason code names the CVE."""
+    key: dict[str, Any] = {"status": status, "key": "rsa-2048", "modulus": pow(65537, 3)}
+    reason = "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361"
+    good, weak = (status in IN_USE, [("c1", reason)])
 
-    assert [("c1", "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361")] == reasons(
-        "DEVICE_CERTIFICATE_KEY_QUALITY_CHECK", certificates=[Certificate("c1", key="rsa-2048", modulus=modulus)]
+    assert (weak if good else []) == reasons(
+        "DEVICE_CERTIFICATE_KEY_QUALITY_CHECK", certificates=[Certificate("c1", **key)]
     )
-    assert [("ca", "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361")] == reasons(
-        "CA_CERTIFICATE_KEY_QUALITY_CHECK", ca_certificates=[CaCertificate("ca", key="rsa-2048", modulus=modulus)]
+    assert (weak if good else []) == reasons(
+        "CA_CERTIFICATE_KEY_QUALITY_CHECK", ca_certificates=[CaCertificate("c1", **key)]
     )
 
 
@@ -110,13 +115,17 @@ def test_revoked_certificates_that_are_still_active() -> None:
         Certificate("other-serial", issuer="CN=Factory", serial="0b"),
         Certificate("other-issuer", issuer="CN=Else", serial="0a"),
         Certificate("inactive", "INACTIVE", issuer="CN=Factory", serial="0a"),
+        Certificate("leaving", "PENDING_TRANSFER", issuer="CN=Factory", serial="0a"),
     ]
-    cas = [CaCertificate("ca", issuer="CN=Factory", subject="CN=Line", serial="0a")]
+    cas = [
+        CaCertificate(status, status, issuer="CN=Factory", subject="CN=Line", serial="0a")
+        for status in (*IN_USE, "INACTIVE")
+    ]
 
-    assert [("revoked", "CERTIFICATE_REVOKED_BY_ISSUER")] == reasons(
+    assert [(name, "CERTIFICATE_REVOKED_BY_ISSUER") for name in ("leaving", "revoked")] == reasons(
         "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK", certificates=mine, crls=crls
     )
-    assert [("ca", "CERTIFICATE_REVOKED_BY_ISSUER")] == reasons(
+    assert [(name, "CERTIFICATE_REVOKED_BY_ISSUER") for name in IN_USE] == reasons(
         "REVOKED_CA_CERTIFICATE_STILL_ACTIVE_CHECK", ca_certificates=cas, crls=crls
     )
 
@@ -128,7 +137,11 @@ def test_devices_of_a_revoked_intermediate_ca() -> None:
         CaCertificate("line", subject="CN=Line", issuer="CN=Root", serial="05"),
         CaCertificate("root", subject="CN=Root", issuer="CN=Root", serial="01"),
     ]
-    devices = [Certificate("d1", issuer="CN=Line"), Certificate("d2", issuer="CN=Root")]
+    devices = [
+        Certificate("d1", issuer="CN=Line"),
+        Certificate("d2", issuer="CN=Root"),
+        Certificate("d3", "REVOKED", issuer="CN=Line"),
+    ]
 
     (finding,) = found(
         "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK",

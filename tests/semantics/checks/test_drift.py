@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from iotctl.semantics.checks import Finding, Rules, judge, load
 from iotctl.semantics.checks.declared import Baseline, Membership, Want, ancestry
 from iotctl.semantics.checks.fleet import Fleet, Policy, Thing
 from iotctl.semantics.state import ABSENT
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 PARENTS = {"oslo": "north", "bergen": "north"}
@@ -26,7 +26,7 @@ def found(check: str, baseline: Baseline, *things: Thing, **more: Any) -> list[F
     return findings
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("want", "value", "holds"),
     [
         (Want(("a",)), "a", True),
@@ -98,9 +98,9 @@ def test_attributes_types_and_policies() -> None:
     assert [("bad", "ATTRIBUTE_DIFFERS"), ("bare", "ATTRIBUTE_MISSING")] == [
         (one.resource, one.flaw.reason) for one in found("ATTRIBUTE_OFF_BASELINE_CHECK", baseline, good, bad, bare)
     ]
-    assert ["bad", "bare"] == [
-        one.resource for one in found("THING_TYPE_OFF_BASELINE_CHECK", baseline, good, bad, bare)
-    ]
+    typed = found("THING_TYPE_OFF_BASELINE_CHECK", baseline, good, bad, bare)
+    assert ["bad", "bare"] == [one.resource for one in typed]
+    assert "aws iot update-thing --thing-name bad --thing-type-name press" == typed[0].flaw.mend
     assert ["bad", "bare"] == [
         one.resource for one in found("THING_POLICIES_OFF_BASELINE_CHECK", baseline, good, bad, bare)
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.checks import Rules, Severity, State, judge, load
 from iotctl.semantics.checks.fleet import Certificate, Connectivity, Fleet, Policy, Sharing, Takeover, Thing
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DEFENDER = {
@@ -134,7 +134,7 @@ def shadow(age: timedelta, desired: int, reported: int) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("age", "reported", "stuck"),
     [(timedelta(hours=23), 1, False), (timedelta(hours=24), 1, True), (timedelta(hours=48), 2, False)],
 )
@@ -149,7 +149,7 @@ def test_desired_state_that_is_stuck(age: timedelta, reported: int, stuck: bool)
     ]
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("connectivity", "reported", "silent"),
     [
         (Connectivity(connected=True, since=NOW - timedelta(days=30)), 30, False),
@@ -157,15 +157,37 @@ def test_desired_state_that_is_stuck(age: timedelta, reported: int, stuck: bool)
         (Connectivity(connected=False, since=NOW - timedelta(days=8)), 1, False),
         (None, 8, True),
         (None, 6, False),
+        (Connectivity(connected=False), 8, True),
+        (Connectivity(connected=False), 6, False),
     ],
 )
 def test_devices_that_are_silent(connectivity: Connectivity | None, reported: int, silent: bool) -> None:
-    """Neither connected nor heard of for a week; a device of which nothing is known is not silent but unknown."""
+    """Neither connected nor heard of for a week; where AWS knows no time the last report counts."""
     thing = Thing("press-1", connectivity=connectivity, shadows={"": shadow(timedelta(days=reported), 1, 1)})
 
     findings, _ = judge(Fleet(NOW, things=[thing]), Rules(), [load()["SILENT_DEVICE_CHECK"]])
 
     assert (["press-1"] if silent else []) == [finding.resource for finding in findings]
+
+
+@vectors.rows(("days", "silent"), [(6, False), (7, True)])
+def test_devices_that_were_never_seen(days: int, silent: bool) -> None:
+    """Nothing is known of them since they were registered; with a sign of life, that counts."""
+    registered = NOW - timedelta(days=days)
+    never = Thing("never", registered=registered, connectivity=Connectivity(connected=False))
+    seen = Thing("seen", registered=registered, connectivity=Connectivity(connected=False, since=NOW))
+
+    findings, _ = judge(Fleet(NOW, things=[never, seen, Thing("bare")]), Rules(), [load()["SILENT_DEVICE_CHECK"]])
+
+    expected = [("never", registered, "not seen since it was registered 2026-05-25 00:00")] if silent else []
+    assert expected == [(one.resource, one.flaw.since, one.flaw.actual) for one in findings]
+
+
+def test_a_command_to_paste_runs_nothing_else() -> None:
+    """A client id is whatever a device says."""
+    fleet = Fleet(NOW, takeovers=[Takeover("x; rm -rf ~", (), NOW)])
+    ((finding,), _) = judge(fleet, Rules(), [load()["CONFLICTING_CLIENT_IDS_CHECK"]])
+    assert "--thing-name 'x; rm -rf ~'" in finding.flaw.mend
 
 
 def test_things_without_what_a_thing_has() -> None:

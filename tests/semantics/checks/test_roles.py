@@ -6,10 +6,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from iotctl.semantics.checks import Rules, judge, load
 from iotctl.semantics.checks.fleet import Fleet, IdentityPool, Role, RoleAlias
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ARN = "arn:aws:iot:us-east-1:123456789012:"
@@ -46,7 +45,7 @@ def reasons(check: str, one: Role) -> set[str]:
     return {finding.flaw.reason for finding in findings}
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "used", "expected"),
     [
         ("dynamodb:*", {"dynamodb"}, {USED}),
@@ -74,7 +73,7 @@ def test_a_grant_is_broad_where_usage_was_not_read() -> None:
     assert {USED} == reasons(ALIAS, role("dynamodb:*"))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "used", "expected"),
     [
         (["iot:Publish", "iam:GetRole", "dynamodb:PutItem"], {"iot"}, 2),
@@ -90,7 +89,7 @@ def test_services_that_are_not_used(action: list[str], used: set[str], expected:
     assert {finding.flaw.reason for finding in findings} <= {"ALLOWS_ACCESS_TO_UNUSED_SERVICES"}
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "resource", "expected"),
     [
         (READS, f"{ARN}thing/*", {BROAD_READ}),
@@ -109,7 +108,7 @@ def test_roles_of_signed_in_users(action: str | list[str], resource: str, expect
     assert expected == reasons(SIGNED_IN, role(action, resource))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "resource", "more", "expected"),
     [
         (READS, f"{ARN}/thing/MyThing", {}, {ADMIN}),
@@ -147,14 +146,14 @@ SHADOWS_AND_JOBS = [
 OWN = "${iot:Connection.Thing.ThingName}"
 
 
-@pytest.mark.parametrize("action", WRITES)
+@vectors.rows("action", WRITES)
 def test_managing_even_one_thing_is_too_much(action: str) -> None:
     """audit-chk-auth-cognito-role-permissive and audit-chk-unauth-…, "Manage or modify things"."""
     one = role(f"iot:{action}", f"{ARN}thing/one")
     assert ({WRITE}, {ADMIN}) == (reasons(SIGNED_IN, one), reasons(GUEST, one))
 
 
-@pytest.mark.parametrize(
+@vectors.rows(
     ("action", "resource", "more", "good"),
     [
         ("iot:Connect", f"{ARN}client/*", {}, False),
@@ -187,7 +186,7 @@ def test_topics_shadows_and_jobs_of_cognito_roles(
     assert (expected, expected) == (reasons(SIGNED_IN, one), reasons(GUEST, one))
 
 
-@pytest.mark.parametrize("service", ["iam", "cloudtrail", "guardduty", "inspector", "trustedadvisor"])
+@vectors.rows("service", ["iam", "cloudtrail", "guardduty", "inspector", "trustedadvisor"])
 def test_security_services_that_no_device_needs(service: str) -> None:
     """audit-chk-iot-role-alias-permissive names five of them."""
     assert {AUDITING} == reasons(ALIAS, role(f"{service}:Describe", used={"iot"}))

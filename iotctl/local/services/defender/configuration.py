@@ -6,7 +6,7 @@ Source: AWS IoT developer guide, AuditCommands ("Manage audit settings"); API re
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import invalid, not_found, operation
@@ -27,12 +27,14 @@ CHECKS: Final = {name: one for name, one in load().items() if not one.ours}
 """The checks of Device Defender, by name."""
 
 _DEFAULTS: Final = Rules()
-_SETTINGS: Final[dict[str, tuple[str, int, int, int]]] = {
-    # The name of the setting, its default, the least and the most that it takes.
-    "DEVICE_CERTIFICATE_AGE_CHECK": ("CERT_AGE_THRESHOLD_IN_DAYS", _DEFAULTS.age_days, 30, 3652),
-    # No page says what is taken here: what the other one takes at most, and at least a day.
-    "DEVICE_CERTIFICATE_EXPIRING_CHECK": ("CERT_EXPIRATION_THRESHOLD_IN_DAYS", int(_DEFAULTS.expiring_days), 1, 3652),
+_SETTINGS: Final = {
+    # The name of the setting, and what of the rules it says. Both take from 30 days to ten years, as their pages say:
+    # device-certificate-age-check and audit-chk-device-cert-approaching-expiration.
+    "DEVICE_CERTIFICATE_AGE_CHECK": ("CERT_AGE_THRESHOLD_IN_DAYS", "age_days"),
+    "DEVICE_CERTIFICATE_EXPIRING_CHECK": ("CERT_EXPIRATION_THRESHOLD_IN_DAYS", "expiring_days"),
 }
+_LEAST_DAYS: Final = 30
+_MOST_DAYS: Final = 3652
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,12 @@ class Configuration:
         """Whether a check may run."""
         return bool(self.checks.get(name, {}).get("enabled"))
 
-    def rules(self) -> Rules:
-        """What the checks go by."""
-        age, expiring = (
-            int(self.checks.get(name, {}).get("configuration", {}).get(setting, default))
-            for name, (setting, default, _, _) in _SETTINGS.items()
-        )
-        return Rules(age_days=age, expiring_days=expiring)
+    def rules(self, name: str) -> Rules:
+        """What a check goes by: its own setting, which is no other check's."""
+        setting, attribute = _SETTINGS.get(name, ("", ""))
+        days = self.checks.get(name, {}).get("configuration", {}).get(setting)
+        own: dict[str, Any] = {attribute: int(days)} if days else {}
+        return replace(_DEFAULTS, **own)
 
 
 def configured(store: Store) -> Configuration:
@@ -157,11 +158,10 @@ def _checked(held: Configuration, name: str, given: Mapping[str, Any]) -> dict[s
     before = held.checks.get(name, {})
     settings = dict(given.get("configuration", before.get("configuration", {})))
     for key, text in settings.items():
-        setting, _, least, most = _SETTINGS.get(name, ("", 0, 0, 0))
-        if key != setting:
+        if key != _SETTINGS.get(name, ("",))[0]:
             raise invalid(f"{key} is not a setting of {name}")
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise invalid(f"{key} must be a number of days from {least} to {most}, not {text}")
+        if not text.isdecimal() or not _LEAST_DAYS <= int(text) <= _MOST_DAYS:
+            raise invalid(f"{key} must be a number of days from {_LEAST_DAYS} to {_MOST_DAYS}, not {text}")
     merged = {"enabled": bool(given.get("enabled", before.get("enabled", False)))}
     return {**merged, **({"configuration": settings} if settings else {})}
 

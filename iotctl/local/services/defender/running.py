@@ -68,7 +68,7 @@ def _judge(store: Store, task: sqlite3.Row, row: sqlite3.Row) -> None:
     check, name = configuration.CHECKS[row["name"]], row["name"]
     until = fleet.slice_end(store, row["place"]) if (check.of, check.resource_type) == _SLICED else fleet.LAST
     seen = fleet.fleet(store, check.needs, task["since"], after=row["place"], until=until)
-    findings, (verdict,) = judge(seen, configuration.configured(store).rules(), [check])
+    findings, (verdict,) = judge(seen, configuration.configured(store).rules(name), [check])
     if verdict.reason:
         # The only code of AWS's two for what could not be read.
         _ended(store, task, name, "FAILED", error="INSUFFICIENT_PERMISSIONS", message=verdict.reason)
