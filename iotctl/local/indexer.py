@@ -17,7 +17,8 @@ from iotctl.local.services.index import configuration, dynamic_groups, entries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from iotctl.local.gateway.mqtt.broker import Broker, Incoming
+    from iotctl.local.gateway.mqtt.broker import Broker
+    from iotctl.local.gateway.mqtt.interfaces import Incoming
     from iotctl.local.services.index.configuration import Configuration
     from iotctl.local.store import Store
 
@@ -83,7 +84,7 @@ class Indexer:
         with self._store.transaction():
             entries.forget(self._store, found)
         topics = [*(_SHADOWS if found.shadow or found.named else ()), *(_PRESENCE if found.connectivity else ())]
-        self._undo = [self._broker.on(topic, self._published) for topic in topics]
+        self._undo = [self._broker.router.on(topic, self._published) for topic in topics]
         if found.on:
             self._note(entries.everything(self._store))
             self._look()

@@ -31,7 +31,7 @@ _TOPICS_REMEMBERED: Final = 10_000
 
 
 class Meter:
-    """Counts (`broker.Meter`).
+    """Counts (`mqtt.interfaces.Meter`).
 
     Args:
         store: what is measured, and where it goes.
@@ -57,14 +57,14 @@ class Meter:
             self.stop()
             return
         self._filters = wanted
-        if self._broker.meter is None:
-            self._broker.meter = self
+        if self._broker.router.meter is None:
+            self._broker.router.meter = self
             self._begin()
             self._wait()
 
     def stop(self) -> None:
         """Count nothing more."""
-        self._broker.meter = None
+        self._broker.router.meter = None
         self._tallies.clear()
         self._ended.clear()
         if self._timer:

@@ -15,7 +15,8 @@ from iotctl.local.services.defender import history
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iotctl.local.gateway.mqtt.broker import Broker, Incoming
+    from iotctl.local.gateway.mqtt.broker import Broker
+    from iotctl.local.gateway.mqtt.interfaces import Incoming
     from iotctl.local.store import Store
 
 _CERTIFICATE: Final = re.compile(r"[0-9a-f]{64}")  # an operator's access key may be in many connections
@@ -44,7 +45,7 @@ class Witness:
             wanted = history.wanted(self._store)
         if wanted and not self._undo:
             pairs = ((_CONNECTED, self._connected), (_DISCONNECTED, self._disconnected))
-            self._undo = [self._broker.on(topic, handler) for topic, handler in pairs]
+            self._undo = [self._broker.router.on(topic, handler) for topic, handler in pairs]
         elif not wanted:
             for undo in self._undo:
                 undo()

@@ -37,7 +37,7 @@ class Platform:
         self.broker = Broker(authorizer, authorizer, SQLiteSessionStore(store.connection))
         self.exchange = Exchange(store, self.broker, self.hear)
         self.exchange.start()
-        self.broker.on("out/#", lambda incoming: self.said.append((incoming.topic, incoming.payload)))
+        self.broker.router.on("out/#", lambda incoming: self.said.append((incoming.topic, incoming.payload)))
 
     def hear(self, event: Event) -> None:
         self.heard.append(event.topic)
@@ -83,10 +83,10 @@ def test_what_is_asked_in_a_turn_is_one_transaction(made: Callable[..., Platform
     def act() -> None:
         platform.broker.start()
         for number in range(3):
-            platform.broker.publish("in", b"%d" % number)
+            platform.broker.router.publish("in", b"%d" % number)
         before = platform.notes()
         transactions.clear()
-        platform.broker.settle()
+        platform.broker.turn.settle()
         assert [] == before
         platform.broker.stop()
 
@@ -104,8 +104,8 @@ def test_a_service_that_fails_fails_alone(made: Callable[..., Platform], caplog:
     def act() -> None:
         platform.broker.start()
         for topic in ("in/good", "in/bad", "in/good"):
-            platform.broker.publish(topic, topic.encode())
-        platform.broker.settle()
+            platform.broker.router.publish(topic, topic.encode())
+        platform.broker.turn.settle()
         platform.broker.stop()
 
     in_a_loop(act)
@@ -139,7 +139,7 @@ def test_local_topics_never_reach_the_broker(made: Callable[..., Platform]) -> N
     published: list[str] = []
 
     def act() -> None:
-        platform.broker.on("$local/#", lambda incoming: published.append(incoming.topic))
+        platform.broker.router.on("$local/#", lambda incoming: published.append(incoming.topic))
         platform.broker.start()
         platform.store.publish("$local/thing/pump", b"")
         platform.broker.stop()
@@ -157,13 +157,13 @@ def test_what_cannot_be_committed_is_not_said(made: Callable[..., Platform]) -> 
         platform.broker.start()
         pages = execute("PRAGMA page_count").fetchone()[0]
         execute(f"PRAGMA max_page_count = {pages}")
-        platform.broker.publish("in", b"x" * 100_000)
+        platform.broker.router.publish("in", b"x" * 100_000)
         with pytest.raises(sqlite3.OperationalError, match="full"):
-            platform.broker.settle()
+            platform.broker.turn.settle()
         assert ([], []) == (platform.notes(), platform.said)
         execute(f"PRAGMA max_page_count = {pages + 100}")
-        platform.broker.publish("in", b"y")
-        platform.broker.settle()
+        platform.broker.router.publish("in", b"y")
+        platform.broker.turn.settle()
         platform.broker.stop()
 
     in_a_loop(act)
@@ -189,9 +189,9 @@ def test_slow_work_is_done_on_a_thread_before(made: Callable[..., Platform], mon
 
     async def act() -> None:
         platform.broker.start()
-        platform.broker.publish("in/slow", b"slow")
-        platform.broker.publish("in/quick", b"quick")
-        platform.broker.settle()
+        platform.broker.router.publish("in/slow", b"slow")
+        platform.broker.router.publish("in/quick", b"quick")
+        platform.broker.turn.settle()
         assert ["quick"] == platform.notes()
         release.set()
         await asyncio.to_thread(until, lambda: len(platform.said) == 2)
@@ -216,7 +216,7 @@ def test_slow_work_that_fails_is_told(
 
     async def act() -> None:
         platform.broker.start()
-        platform.broker.publish("in/slow", b"slow")
+        platform.broker.router.publish("in/slow", b"slow")
         await asyncio.to_thread(until, lambda: "no key today" in caplog.text)
         platform.exchange.stop()
         platform.broker.stop()

@@ -76,7 +76,7 @@ def _publish(
     if len(payload) > broker.limits.payload:
         message = f"The payload is larger than {broker.limits.payload} bytes"
         raise AwsError("RequestEntityTooLargeException", message)
-    if retain and payload and not broker.may_retain(topic):
+    if retain and payload and not broker.router.may_retain(topic):
         raise AwsError("LimitExceededException", "There is no room for another retained message")
     properties = NO_PROPERTIES
     given = (userProperties, payloadFormatIndicator, contentType, responseTopic, correlationData, messageExpiry)
@@ -89,13 +89,13 @@ def _publish(
             correlation_data=_correlation(correlationData),
             user_properties=_pairs(userProperties),
         )
-    broker.publish(topic, payload, qos, retain=retain, properties=properties)
-    broker.settle()
+    broker.router.publish(topic, payload, qos, retain=retain, properties=properties)
+    broker.turn.settle()
 
 
 def _get_retained_message(broker: Broker, _: Store, *, topic: str) -> dict[str, Any]:
     """The retained message of a topic."""
-    retained = broker.retained(topic)
+    retained = broker.router.retained(topic)
     if retained is None:
         raise not_found(f"No retained message exists on topic: {topic}")
     message, stored_at = retained
@@ -113,7 +113,7 @@ def _list_retained_messages(
     broker: Broker, _: Store, *, nextToken: str | None = None, maxResults: int | None = None
 ) -> dict[str, Any]:
     """The retained messages by topic, without their payloads."""
-    held = broker.retained_topics()
+    held = broker.router.retained_topics()
     start = bisect.bisect_right(held, _opened(nextToken), key=lambda one: one[0]) if nextToken else 0
     shown = held[start : start + (maxResults or _PAGE)]
     return {
@@ -144,7 +144,7 @@ def _delete_connection(
     """Disconnect a client; with `cleanSession` its session ends too."""
     if not broker.delete_connection(clientId, clean_session=cleanSession, prevent_will=preventWillMessage):
         raise _unknown(clientId)
-    broker.settle()
+    broker.turn.settle()
 
 
 def _list_subscriptions(

@@ -19,7 +19,8 @@ from iotctl.semantics.topics import matches
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iotctl.local.gateway.mqtt.broker import Broker, Incoming
+    from iotctl.local.gateway.mqtt.broker import Broker
+    from iotctl.local.gateway.mqtt.interfaces import Incoming
     from iotctl.local.store import Event, Store
 
     Listener = Callable[..., None]
@@ -55,10 +56,10 @@ class Exchange:
             if topic_filter.startswith(LOCAL):
                 self._local.setdefault(_kind(topic_filter), []).append((topic_filter, listener))
             else:
-                self._broker.on(topic_filter, functools.partial(self._ask, listener))
-        self._broker.before_commit = self._turn
+                self._broker.router.on(topic_filter, functools.partial(self._ask, listener))
+        self._broker.turn.before_commit = self._turn
         self._store.on_commit = self._committed
-        self._store.heard = self._broker.heard
+        self._store.heard = self._broker.router.heard
 
     def stop(self) -> None:
         """Forget what is still being prepared."""
@@ -92,7 +93,7 @@ class Exchange:
             return
         self._asked.append((functools.partial(listener, prepared=future.result()), message))
         try:
-            self._broker.settle()
+            self._broker.turn.settle()
         except sqlite3.Error:
             log.exception("what was asked on %s cannot be kept", message.topic)
 
@@ -132,7 +133,7 @@ class Exchange:
     def _committed(self) -> None:
         if not self._passing:
             self._pass_on()
-            self._broker.settle()
+            self._broker.turn.settle()
 
     def _pass_on(self) -> None:
         self._passing = True
@@ -152,7 +153,7 @@ class Exchange:
         elif event.to:
             self._broker.deliver(event.to, event.topic, event.payload, 1)
         elif not event.topic.startswith(LOCAL):
-            self._broker.publish(event.topic, event.payload, 1)
+            self._broker.router.publish(event.topic, event.payload, 1)
         else:
             message = Message(event.topic, event.payload)
             for topic_filter, listener in self._local.get(_kind(event.topic), ()):

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from iotctl.local.gateway.mqtt.broker import Incoming
+from iotctl.local.gateway.mqtt.interfaces import Incoming
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES
 from iotctl.local.services.defender import configuration, due, history, running
 from iotctl.local.witness import Witness
@@ -288,6 +288,9 @@ def test_only_certificates_are_shared(world: World) -> None:
 
     class Crowded:
         """A broker, as far as a witness asks it: everybody is there twice."""
+
+        def __init__(self) -> None:
+            self.router = self
 
         def on(self, topic: str, handler: Any) -> Any:
             handlers[topic.split("/")[3]] = handler

@@ -401,6 +401,7 @@ class Connected:
     """A broker, as far as a meter asks it."""
 
     def __init__(self, *clients: Client) -> None:
+        self.router = self
         self.meter: Meter | None = None
         self.clients = list(clients)
 
@@ -424,7 +425,7 @@ def test_the_meter(world: World) -> None:
     async def run() -> None:
         meter = Meter(world.store, broker)  # type: ignore[arg-type]  as far as it asks
         meter.look()
-        assert broker.meter is None
+        assert broker.router.meter is None
         scoped = [
             {"metric": "aws:num-messages-sent", "metricDimension": {"dimensionName": "own", "operator": operator}}
             for operator in ("IN", "NOT_IN")
@@ -433,7 +434,7 @@ def test_the_meter(world: World) -> None:
         plain = [{"metric": f"aws:num-{'messages-' if name in names[:2] else ''}{name}"} for name in names]
         profile(world, additionalMetricsToRetainV2=[*plain, *scoped])
         meter.look()
-        assert broker.meter is meter
+        assert broker.router.meter is meter
         meter.attempted(press)
         meter.sent(press, "d/press/a", 10)
         meter.sent(press, "d/idle/a", 20)
@@ -451,7 +452,7 @@ def test_the_meter(world: World) -> None:
             measured.setdefault("idle", []).append(values("idle", one)[0])
         world.call("DeleteSecurityProfile", securityProfileName="p")
         meter.look()
-        assert broker.meter is None
+        assert broker.router.meter is None
 
     def values(thing: str, one: dict[str, Any]) -> list[float]:
         dimension = one.get("metricDimension", {})

@@ -28,7 +28,7 @@ from iotctl.local.gateway.mqtt.packets import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iotctl.local.gateway.mqtt.broker import Incoming
+    from iotctl.local.gateway.mqtt.interfaces import Incoming
     from tests.local.mqtt.conftest import Gateway
 
     Eventually = Callable[[Callable[[], bool]], None]
@@ -187,7 +187,7 @@ def test_retained(gateway: Gateway, version: int) -> None:
     assert [b"", b""] == [each.payload for each in reader.quiet()], "as a subscriber, and as a member of the group"
     reader.subscribe("a/b")
     assert [] == reader.quiet()
-    assert [] == gateway.call(gateway.broker.retained_topics)
+    assert [] == gateway.call(gateway.broker.router.retained_topics)
 
 
 def test_retained_limits(start: Any) -> None:
@@ -202,8 +202,8 @@ def test_message_expiry(gateway: Gateway, eventually: Eventually) -> None:
     """A retained message that has expired does not come."""
     raw = gateway.client(version=V5)
     raw.publish("a", retain=True, properties=Properties(message_expiry_interval=1))
-    assert gateway.call(lambda: gateway.broker.retained("a"))
-    eventually(lambda: gateway.call(lambda: gateway.broker.retained("a")) is None)
+    assert gateway.call(lambda: gateway.broker.router.retained("a"))
+    eventually(lambda: gateway.call(lambda: gateway.broker.router.retained("a")) is None)
     raw.subscribe("a")
     assert [] == raw.quiet()
 
@@ -234,7 +234,7 @@ def test_will_delay(gateway: Gateway) -> None:
         gateway.client(client_id, V5, clean_start=False, will=will, properties=session).drop()
     assert "wills/slow" == watcher.receive().topic
     gateway.client("quick", V5, clean_start=False, properties=session)
-    assert {} == gateway.broker._wills
+    assert {} == gateway.broker._wills._pending
     assert [] == watcher.quiet()
 
 
@@ -296,7 +296,7 @@ def test_services(gateway: Gateway, eventually: Eventually) -> None:
         seen.append(incoming)
         gateway.broker.deliver(incoming.client.client_id, incoming.topic + "/accepted", b"yes")
 
-    undo = gateway.call(lambda: gateway.broker.on("$aws/things/+/jobs/get", answer))
+    undo = gateway.call(lambda: gateway.broker.router.on("$aws/things/+/jobs/get", answer))
     asker, other = gateway.client("asker"), gateway.client("other")
     other.subscribe("$aws/things/#")
     asker.send(Publish("$aws/things/t/jobs/get", b"{}"))
@@ -319,7 +319,7 @@ def test_a_service_that_fails_harms_nobody(gateway: Gateway, caplog: pytest.LogC
     def fail(_: Incoming) -> None:
         raise ZeroDivisionError
 
-    gateway.call(lambda: gateway.broker.on("a", fail))
+    gateway.call(lambda: gateway.broker.router.on("a", fail))
     assert Puback(7) == gateway.client().publish("a")
     assert "a service failed" in caplog.text
 
@@ -328,7 +328,7 @@ def test_publish_as_a_service(gateway: Gateway, version: int) -> None:
     """What a service publishes reaches subscribers."""
     raw = gateway.client(version=version)
     raw.subscribe("a")
-    gateway.call(lambda: gateway.broker.publish("a", b"1", 1))
+    gateway.call(lambda: gateway.broker.router.publish("a", b"1", 1))
     assert Publish("a", b"1", 1, packet_id=1) == raw.receive()
 
 

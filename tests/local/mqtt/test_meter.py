@@ -38,7 +38,7 @@ def test_everything_is_told_once(gateway: Gateway, eventually: Callable[[Callabl
     """Connections, messages both ways, what policies refuse, and the end; without a meter nothing is."""
     log = Log()
     before = gateway.client("before")
-    gateway.broker.meter = log
+    gateway.broker.router.meter = log
     gateway.policies.forbidden |= {("connect", "stranger"), ("subscribe", "secret"), ("publish", "secret")}
     listener, talker = gateway.client("listener", V5), gateway.client("talker", V5)
     listener.subscribe("a/+", "secret")
@@ -67,7 +67,7 @@ def test_everything_is_told_once(gateway: Gateway, eventually: Callable[[Callabl
         ("received", "listener", "direct"),
         ("ended", "talker"),
     ] == log.lines
-    gateway.broker.meter = None
+    gateway.broker.router.meter = None
     before.publish("a/b", b"five!")
     assert 2 == len(listener.quiet())
     assert ("ended", "talker") == log.lines[-1]

@@ -135,7 +135,7 @@ def test_expired_messages_do_not_come(gateway: Gateway, eventually: Eventually) 
     writer.publish("a", b"short", properties=Properties(message_expiry_interval=1))
     writer.publish("a", b"long", properties=Properties(message_expiry_interval=100))
     writer.publish("timer", b"x", retain=True, properties=Properties(message_expiry_interval=1))
-    eventually(lambda: gateway.call(lambda: gateway.broker.retained("timer")) is None)
+    eventually(lambda: gateway.call(lambda: gateway.broker.router.retained("timer")) is None)
     assert [b"long"] == [each.payload for each in persistent(gateway, V311).quiet()]
 
 

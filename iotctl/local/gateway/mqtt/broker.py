@@ -1,99 +1,33 @@
-"""The broker: who is connected, whom a message reaches, what services see and say.
+"""The broker: who is connected, what is left of whom, and who is told.
 
-It has no sockets: connections come to it (`connection.Connection`), services of the same process too (`on`, `publish`,
-`deliver`). Everything runs on one event loop. AWS behaviour: developer guide, pages "MQTT", "Reserved topics",
-"Lifecycle events", "Publish/Subscribe policy examples".
+It has no sockets: connections come to it (`connection.Connection`). Whom a message reaches is the router's, to which
+services of the same process go (`Broker.router`). Everything runs on one event loop. AWS behaviour: developer guide,
+pages "MQTT", "Lifecycle events", "Publish/Subscribe policy examples".
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sqlite3
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from iotctl import clock
 from iotctl.local.gateway.mqtt.limits import SHARE, Limits
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, Code, Properties, SubscriptionRequest, Will
 from iotctl.local.gateway.mqtt.presence import DisconnectReason, Presence
-from iotctl.local.gateway.mqtt.session import Client, Principal, Session, Subscription, Wire, aged, forwarded
-from iotctl.local.gateway.mqtt.shared import SharedSubscriptions
-from iotctl.local.gateway.mqtt.store import Backlog, Message, Retained, SessionStore
-from iotctl.local.gateway.mqtt.trie import Trie
-from iotctl.semantics.topics import matches
+from iotctl.local.gateway.mqtt.router import Router
+from iotctl.local.gateway.mqtt.session import Client, Principal, Session, forwarded
+from iotctl.local.gateway.mqtt.store import Backlog, Message, SessionStore
+from iotctl.local.gateway.mqtt.turn import Turn
+from iotctl.local.gateway.mqtt.wills import Wills
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from iotctl.local.gateway.mqtt.connection import Connection
+    from iotctl.local.gateway.mqtt.interfaces import Authorizer, Principals
     from iotctl.local.gateway.mqtt.session import Link
-
-_log = logging.getLogger(__name__)
-_PATIENCE = 0.25
-
-
-class Authorizer(Protocol):
-    """What clients may do: the IoT policies. Answers are remembered until `Broker.policies_changed`."""
-
-    def connect(self, client: Client, *, will: str, persistent: bool) -> bool:
-        """iot:Connect, with what the conditions of a policy may ask for; `will`: its topic, empty: none."""
-
-    def publish(self, client: Client, topic: str, *, retain: bool) -> bool:
-        """iot:Publish, and iot:RetainPublish where the message is to be retained."""
-
-    def subscribe(self, client: Client, topic_filter: str) -> bool:
-        """iot:Subscribe; a shared subscription comes whole, `$share/NAME/FILTER`."""
-
-    def receive(self, client: Client, topic: str) -> bool:
-        """iot:Receive, asked for each topic that a message comes from."""
-
-
-class Principals(Protocol):
-    """The certificates."""
-
-    def active(self, certificate_id: str, certificate: bytes) -> bool:
-        """Whether a certificate (its id, its DER) is registered and ACTIVE."""
-
-    def introduce(self, certificate: bytes, server_name: str) -> bool:
-        """Look at a certificate (DER) that is not active; True: it will be, and its device should come again.
-
-        Args:
-            certificate: what the client showed.
-            server_name: whom the client asked for in TLS (SNI); empty: it did not say.
-
-        """
-
-
-class Meter(Protocol):
-    """Whoever counts what clients do; it is told, and changes nothing."""
-
-    def attempted(self, client: Client) -> None:
-        """A client with a known certificate wants to connect."""
-
-    def ended(self, client: Client) -> None:
-        """A connection ended."""
-
-    def sent(self, client: Client, topic: str, size: int) -> None:
-        """A client published a message, of so many bytes."""
-
-    def received(self, client: Client, topic: str) -> None:
-        """A message went to a client."""
-
-    def refused(self, client: Client, topic: str) -> None:
-        """A policy does not allow what a client asked for: on a topic or filter, empty where it was to connect."""
-
-
-class Incoming(NamedTuple):
-    """A published message as a service sees it; `client` None: a service published it."""
-
-    topic: str
-    payload: bytes
-    client: Client | None
-    qos: int
-    retain: bool
-    properties: Properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +43,6 @@ class ConnectionState:
     target: tuple[str, int] = ("", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _PendingWill:
-    """A will that waits for its delay."""
-
-    due: float
-    client: Client
-    will: Will
-
-
 class Broker:
     """An MQTT broker as AWS IoT Core is one.
 
@@ -129,9 +54,8 @@ class Broker:
         thing_of: the thing that a principal is exclusively attached to: lifecycle events name it.
 
     Attributes:
-        before_commit: called at the end of each turn of the event loop, before anything is committed and sent: when
-            services do what was asked of them. Where it raises sqlite3.Error, nothing is sent.
-        meter: told of what clients do; None: nobody counts it.
+        turn: when services act, the store commits and what was written is sent.
+        router: where messages go.
 
     """
 
@@ -147,21 +71,14 @@ class Broker:
         self.limits = limits or Limits()
         self._principals = principals
         self._store = store
-        self._presence = Presence(self.publish, thing_of)
+        self.turn = Turn(store)
+        self.router = Router(authorizer, store, self.limits, self.turn)
+        self._presence = Presence(self.router.publish, thing_of)
+        self._wills = Wills(self._publish_will)
         self._connections: set[Connection] = set()
         self._by_principal: dict[str, set[Connection]] = {}
         self._sessions: dict[str, Session] = {}
-        self._subscriptions: Trie[Subscription] = Trie()
-        self._shared = SharedSubscriptions(authorizer.receive, store, self.limits)
-        self._handlers: Trie[Callable[[Incoming], None]] = Trie()
-        self._retained: set[str] = set()
-        self._wills: dict[str, _PendingWill] = {}
-        self._held: dict[Session, dict[Session, None]] = {}
-        self._touched: list[Connection] = []
-        self._turn_is_near = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.before_commit: Callable[[], None] = lambda: None
-        self.meter: Meter | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     # --- its life
@@ -169,8 +86,9 @@ class Broker:
     def start(self) -> None:
         """Take back what the store holds and begin, on the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self.turn.start()
+        self.router.start()
         backlogs = self._store.backlogs()
-        self._retained = {topic for topic, *_ in self._store.retained_topics()}
         now = clock.epoch()
         for kept in list(self._store.sessions()):
             client = Client(kept.client_id, Principal(kept.principal, kept.certificate))
@@ -180,10 +98,10 @@ class Broker:
             session.stored = True
             self._sessions[kept.client_id] = session
             for request, identifier in kept.subscriptions:
-                self.subscribe(session, request, identifier)
+                self.router.subscribe(session, request, identifier)
             session.save()
         for owner in backlogs.keys() - self._sessions.keys():
-            if not self._shared.restore(owner, backlogs[owner]):
+            if not self.router.shared.restore(owner, backlogs[owner]):
                 self._store.drop_owner(owner)
         self._sweep()
 
@@ -193,30 +111,9 @@ class Broker:
             self._sweeper.cancel()
         for connection in list(self._connections):
             connection.end(DisconnectReason.SERVER_INITIATED_DISCONNECT, Code.SERVER_SHUTTING_DOWN)
-        self._turn()
+        self.turn.end()
 
     # --- services of the same process
-
-    def on(self, topic_filter: str, handler: Callable[[Incoming], None]) -> Callable[[], None]:
-        """Call a handler with each message that matches a filter; what comes back undoes it.
-
-        It is called after the message was sent to subscribers, in the publisher's turn, before the PUBACK leaves.
-        """
-        key = object()
-        self._handlers.add(topic_filter, key, handler)
-        return lambda: self._handlers.remove(topic_filter, key)
-
-    def heard(self, topic: str) -> bool:
-        """Whether a service or a subscription would get a message of a topic."""
-        return bool(self._subscriptions.match(topic) or self._handlers.match(topic) or self._shared.heard(topic))
-
-    def publish(
-        self, topic: str, payload: bytes, qos: int = 0, *, retain: bool = False, properties: Properties = NO_PROPERTIES
-    ) -> None:
-        """Publish as a service: no policy is asked but the receivers'."""
-        expiry = properties.message_expiry_interval
-        expires_at = None if expiry is None else clock.epoch() + expiry
-        self.route(Message(topic, payload, qos, retain, properties, expires_at), None)
 
     def deliver(
         self, client_id: str, topic: str, payload: bytes, qos: int = 0, properties: Properties = NO_PROPERTIES
@@ -226,17 +123,14 @@ class Broker:
         if session is None or session.link is None:
             return False
         session.deliver(Message(topic, payload, qos, properties=properties), qos, False, (), {})
-        if self.meter is not None:
-            self.meter.received(session.client, topic)
+        if self.router.meter is not None:
+            self.router.meter.received(session.client, topic)
         return True
 
     def answer(self, client_id: str, topic: str, payload: bytes) -> bool:
         """Publish to the subscriptions of one client and of nobody else; False: it has none that matches."""
         session = self._sessions.get(client_id)
-        held = session.subscriptions.items() if session is not None else ()
-        targets = tuple(subscription for topic_filter, subscription in held if matches(topic_filter, topic))
-        self._fan_out(targets, Message(topic, payload, 1), None, {})
-        return bool(targets)
+        return session is not None and self.router.answer(session, Message(topic, payload, 1))
 
     def policies_changed(self, identity: str | None = None) -> None:
         """Forget the remembered answers of the authorizer on one principal; None: on every one.
@@ -294,36 +188,6 @@ class Broker:
         session = self._sessions.get(client_id)
         return {} if session is None else {name: each.request.qos for name, each in session.subscriptions.items()}
 
-    def retained(self, topic: str) -> Retained | None:
-        """The retained message of a topic, unless it has expired (iot-data:GetRetainedMessage)."""
-        retained = self._store.retained(topic) if topic in self._retained else None
-        if retained is None:
-            return None
-        expires_at = retained.message.expires_at
-        return None if expires_at is not None and expires_at <= clock.epoch() else retained
-
-    def retained_topics(self) -> list[tuple[str, int, int, float]]:
-        """(topic, payload size, QoS, seconds since 1970), by topic (iot-data:ListRetainedMessages)."""
-        return self._store.retained_topics()
-
-    def settle(self) -> None:
-        """Commit and send what was published, now rather than at the end of the turn; not for use in a handler.
-
-        Raises:
-            sqlite3.Error: it cannot be committed, and the connections that waited for it are dropped.
-
-        """
-        self._turn_is_near = False
-        try:
-            self.before_commit()
-            self._store.commit()
-        except sqlite3.Error:
-            for connection in self._take_touched():
-                connection.abort()
-            raise
-        for connection in self._take_touched():
-            connection.flush()
-
     # --- connections
 
     def opened(self, connection: Connection) -> float:
@@ -341,12 +205,6 @@ class Broker:
             raise RuntimeError("the broker was not started")
         return self._loop.time()
 
-    def touch(self, connection: Connection) -> None:
-        """A connection has something to send at the end of this turn."""
-        self._touched.append(connection)
-        if not self._turn_is_near:
-            self._soon()
-
     def identify(self, certificate: bytes | None) -> Principal | None:
         """Who a client certificate (DER) is; None: nobody who may connect."""
         if certificate is None:
@@ -360,8 +218,8 @@ class Broker:
 
     def admits(self, client: Client, will: Will | None, *, persistent: bool) -> bool:
         """Whether a client's policy lets it connect, with its will; refusals are lifecycle events."""
-        if self.meter is not None:
-            self.meter.attempted(client)
+        if self.router.meter is not None:
+            self.router.meter.attempted(client)
         allowed = self.authorizer.connect(client, will=will.topic if will else "", persistent=persistent)
         if allowed and will is not None:
             allowed = self.authorizer.publish(client, will.topic, retain=will.retain)
@@ -372,8 +230,8 @@ class Broker:
 
     def refused(self, client: Client, topic: str) -> None:
         """A policy does not allow what a client asked for; `topic` empty: to connect."""
-        if self.meter is not None:
-            self.meter.refused(client, topic)
+        if self.router.meter is not None:
+            self.router.meter.refused(client, topic)
 
     def attach(self, connection: Connection, client: Client, clean_start: bool, expiry: int) -> tuple[Session, bool]:
         """Give a client that may connect its session: the one it had (True), or a new one."""
@@ -389,7 +247,7 @@ class Broker:
             if clean_start or over or session.version != connection.version:
                 self._end_session(session)
                 session = None
-        self._wills.pop(client_id, None)
+        self._wills.withdraw(client_id)
         present = session is not None
         if session is None:
             session = Session(client, connection.version, expiry, self.limits, self._store, Backlog())
@@ -409,7 +267,7 @@ class Broker:
         session.pump()
         for topic_filter in session.subscriptions:
             if topic_filter.startswith(SHARE):
-                self._shared.drain(topic_filter)
+                self.router.shared.drain(topic_filter)
 
     def detach(self, connection: Connection, session: Session, reason: DisconnectReason) -> None:
         """A client's connection has ended: what is left of its session, its will, what was lost, who is told."""
@@ -423,179 +281,35 @@ class Broker:
             session.expires_at = clock.epoch() + session.expiry
             session.save()
         self._presence.disconnected(client, reason)
-        if self.meter is not None:
-            self.meter.ended(client)
+        if self.router.meter is not None:
+            self.router.meter.ended(client)
         will, connection.will = connection.will, None
         if will is not None:
-            delay = min(will.properties.will_delay_interval or 0, session.expiry)
-            pending = _PendingWill(clock.epoch() + delay, client, will)
-            if delay:
-                self._wills[client.client_id] = pending
-            else:
-                self._publish_will(pending)
+            self._wills.leave(client, will, session.expiry)
         if not session.expiry:
             self._end_session(session)
         for delivery in lost:
-            self._shared.again(delivery.group, delivery.message)
-
-    # --- subscriptions
-
-    def subscribe(self, session: Session, request: SubscriptionRequest, identifier: int) -> None:
-        """Add a subscription to a session, or replace the one of the same filter."""
-        topic_filter = request.topic_filter
-        subscription = Subscription(session, request, identifier)
-        session.subscriptions[topic_filter] = subscription
-        if topic_filter.startswith(SHARE):
-            self._shared.join(subscription)
-        else:
-            self._subscriptions.add(topic_filter, session, subscription)
+            self.router.shared.again(delivery.group, delivery.message)
 
     def subscribed(self, session: Session, granted: Iterable[tuple[SubscriptionRequest, bool]]) -> None:
-        """The SUBACK is said for some filters (True: new ones): send retained messages, tell who listens.
-
-        As on AWS only a filter without wildcards brings its retained message, a shared subscription none.
-        """
-        filters = [request.topic_filter for request, _ in granted]
-        for request, is_new in granted:
-            topic_filter = request.topic_filter
-            if topic_filter.startswith(SHARE):
-                self._shared.drain(topic_filter)
-            elif request.retain_handling == 0 or (request.retain_handling == 1 and is_new):
-                retained = self.retained(topic_filter)
-                if retained is not None and session.may_receive(topic_filter, self.authorizer.receive):
-                    message = aged(retained.message)
-                    identifier = session.subscriptions[topic_filter].identifier
-                    identifiers = (identifier,) if identifier else ()
-                    session.deliver(message, min(message.qos, request.qos), True, identifiers, {})
-        self._presence.subscribed(session.client, filters)
-
-    def unsubscribe(self, session: Session, topic_filter: str) -> None:
-        """Remove a subscription from a session, if it is there."""
-        if session.subscriptions.pop(topic_filter, None) is None:
-            return
-        if topic_filter.startswith(SHARE):
-            self._shared.leave(topic_filter, session.client.client_id)
-        else:
-            self._subscriptions.remove(topic_filter, session)
+        """The SUBACK is said for some filters (True: new ones): send what is retained, tell who listens."""
+        granted = list(granted)
+        self.router.subscribed(session, granted)
+        self._presence.subscribed(session.client, [request.topic_filter for request, _ in granted])
 
     def unsubscribed(self, session: Session, topic_filters: Iterable[str]) -> None:
         """The UNSUBACK is said: tell who listens."""
         self._presence.unsubscribed(session.client, topic_filters)
 
-    # --- messages
-
-    def may_retain(self, topic: str) -> bool:
-        """Whether there is room for one more retained message."""
-        return topic in self._retained or len(self._retained) < self.limits.retained_messages
-
-    def route(self, message: Message, origin: Session | None) -> None:
-        """Send a message to whom it concerns; `origin`: the session that published it, None: a service."""
-        topic = message.topic
-        if self.meter is not None and origin is not None:
-            self.meter.sent(origin.client, topic, len(message.payload))
-        if message.retain:
-            self._retain(message)
-        wire: Wire = {}
-        targets = self._subscriptions.match(topic)
-        if len(targets) == 1:
-            self._deliver(targets[0], message, origin, wire)
-        elif targets:
-            self._fan_out(targets, message, origin, wire)
-        self._shared.route(message, wire)
-        handlers = self._handlers.match(topic)
-        if handlers:
-            client = origin.client if origin is not None else None
-            incoming = Incoming(topic, message.payload, client, message.qos, message.retain, message.properties)
-            for handler in handlers:
-                try:
-                    handler(incoming)
-                except Exception:  # noqa: BLE001 -- a service that fails must not end its caller's connection
-                    _log.exception("a service failed on a message to %r", topic)
-        if not self._turn_is_near:
-            self._soon()
-
-    def _deliver(self, subscription: Subscription, message: Message, origin: Session | None, wire: Wire) -> None:
-        session, request = subscription.session, subscription.request
-        if request.no_local and session is origin:
-            return
-        if session.may_receive(message.topic, self.authorizer.receive):
-            identifiers = (subscription.identifier,) if subscription.identifier else ()
-            retain = message.retain and request.retain_as_published
-            session.deliver(message, min(message.qos, request.qos), retain, identifiers, wire)
-            if self.meter is not None:
-                self.meter.received(session.client, message.topic)
-            if origin is not None and origin is not session and session.congested:
-                self._hold(origin, session)
-
-    def _hold(self, origin: Session, session: Session) -> None:
-        """Let a publisher wait for a reader that is behind, but for one that does not catch up only a moment."""
-        held = self._held.get(session)
-        if held is None:
-            held = self._held[session] = {}
-            session.on_relief(lambda: self._release(session))
-            if self._loop is not None:
-                self._loop.call_later(_PATIENCE, self._stalled, session, held)
-        held[origin] = None
-        if origin.link is not None:
-            origin.link.hold()
-
-    def _release(self, session: Session) -> None:
-        for origin in self._held.pop(session, ()):
-            if origin.link is not None:
-                origin.link.release()
-
-    def _stalled(self, session: Session, held: dict[Session, None]) -> None:
-        if self._held.get(session) is held:
-            session.stalled = True
-            self._release(session)
-
-    def _fan_out(self, targets: tuple[Subscription, ...], message: Message, origin: Session | None, wire: Wire) -> None:
-        """Deliver to each session once, though several of its filters match, at the highest QoS of these."""
-        best: dict[Session, Subscription] = {}
-        for subscription in targets:
-            request = subscription.request
-            if request.no_local and subscription.session is origin:
-                continue
-            other = best.get(subscription.session)
-            if other is None or other.request.qos < request.qos:
-                best[subscription.session] = subscription
-        for subscription in best.values():
-            self._deliver(subscription, message, origin, wire)
-
-    def _retain(self, message: Message) -> None:
-        if message.payload:
-            self._retained.add(message.topic)
-            self._store.save_retained(message.topic, Retained(message, clock.epoch()))
-        elif message.topic in self._retained:
-            self._retained.discard(message.topic)
-            self._store.save_retained(message.topic, None)
-
-    def _publish_will(self, pending: _PendingWill) -> None:
-        will, client = pending.will, pending.client
+    def _publish_will(self, client: Client, will: Will) -> None:
         if self.authorizer.publish(client, will.topic, retain=will.retain):
             expiry = self.limits.message_expiry(will.properties.message_expiry_interval)
             expires_at = None if expiry is None else clock.epoch() + expiry
             properties = forwarded(will.properties, expiry)
             message = Message(will.topic, will.payload, will.qos, will.retain, properties, expires_at)
-            self.route(message, self._sessions.get(client.client_id))
+            self.router.route(message, self._sessions.get(client.client_id))
 
     # --- time
-
-    def _soon(self) -> None:
-        if self._loop is not None:
-            self._turn_is_near = True
-            self._loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        """End a turn of the event loop."""
-        try:
-            self.settle()
-        except sqlite3.Error:
-            _log.exception("the store cannot commit: the connections that waited for it were dropped")
-
-    def _take_touched(self) -> list[Connection]:
-        touched, self._touched = self._touched, []
-        return touched
 
     def _sweep(self) -> None:
         """Look at everything that time ends: keep-alives, sessions, delayed wills."""
@@ -603,9 +317,7 @@ class Broker:
         for connection in [each for each in self._connections if now > each.deadline and not each.closing]:
             connection.overdue()
         moment = clock.epoch()
-        for pending in [each for each in self._wills.values() if each.due <= moment]:
-            del self._wills[pending.client.client_id]
-            self._publish_will(pending)
+        self._wills.sweep(moment)
         for session in [each for each in self._sessions.values() if each.expires_at and each.expires_at <= moment]:
             self._end_session(session)
         self._presence.sweep(moment)
@@ -615,14 +327,12 @@ class Broker:
     def _end_session(self, session: Session) -> None:
         client_id = session.client.client_id
         for topic_filter in list(session.subscriptions):
-            self.unsubscribe(session, topic_filter)
+            self.router.unsubscribe(session, topic_filter)
         if self._sessions.get(client_id) is session:
             del self._sessions[client_id]
         if session.stored:
             self._store.drop_owner(client_id)
-        pending = self._wills.pop(client_id, None)
-        if pending is not None:
-            self._publish_will(pending)
+        self._wills.release(client_id)
 
 
 def _connection(link: Link) -> Connection:
