@@ -121,15 +121,16 @@ def test_a_burst_of_throttling_slows_the_run_and_fails_nothing(
     assert [] == fleet.ended()
 
 
+@pytest.mark.parametrize(("fault", "code"), [("fail", "InternalFailureException"), ("garbage-after", "NoUsableAnswer")])
 def test_a_thing_whose_calls_keep_failing_stops_only_itself(
-    own: Platform, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
+    fault: str, code: str, own: Platform, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job]
 ) -> None:
-    """A 500 on every CreateThing of one thing: five tries, its row failed, the others done; it resumes."""
+    """A 500 or a stranger's page for every CreateThing of one thing: five tries, its row failed, others done."""
     fleet = watch(3)
-    with Proxy(own.http_url, every(("POST", f"/things/{fleet.declared.things[1]}"), "fail")) as proxy:
+    with Proxy(own.http_url, every(("POST", f"/things/{fleet.declared.things[1]}"), fault)) as proxy:
         ended = stage.run(job(fleet.declared, AWS_ENDPOINT_URL=proxy.url))
     assert (3, 2, 1) == (ended.code, ended.envelope["data"]["done"], ended.envelope["data"]["failed"])
-    assert ["InternalFailureException"] == [error["code"] for error in ended.envelope["errors"]]
+    assert [code] == [error["code"] for error in ended.envelope["errors"]]
     assert 5 == proxy.sent("POST", f"/things/{fleet.declared.things[1]}")
     assert [] == fleet.now()
     assert 0 == stage.run(job(fleet.declared)).code
