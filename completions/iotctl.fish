@@ -15,6 +15,7 @@ complete -c iotctl -n "__iotctl_at ''" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thing of a fleet file.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a certs -d 'Certificates near their end, and new ones in their place.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a check -d 'Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a doctor -d 'Why can this device not connect? Endpoint, clock, key, certificate, policies, client id; each with what mends it.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a plan -d 'Show, thing by thing, what apply would do and why; read-only.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on a bundles directory did: counts, or thing by thing.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a undo -d 'Take back what a run made, and only that: things, certificates, and what it made for all of them.'
@@ -64,6 +65,14 @@ complete -c iotctl -n "__iotctl_at 'onboard undo'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l quota
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l wait
 complete -c iotctl -n "__iotctl_at 'onboard undo'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l connect
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l passphrase-file
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l publish
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l role-alias
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l subscribe
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l watch
+complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a expiring -d 'List certificates in use that end soon or have ended: of the things that are named, or of the whole fleet.'
 complete -c iotctl -n "__iotctl_at 'onboard certs'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l search

@@ -17,6 +17,7 @@ import hashlib
 import importlib.resources
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -80,6 +81,23 @@ def only_directory(here: Path) -> Path:
     if len(found) == 1:
         return found[0]
     raise Usage("which bundles directory?", hint=f"--bundles {found[0].name if found else 'DIR'}")
+
+
+def passphrase(source: str) -> bytes:
+    """The passphrase of encrypted keys: the first line of a file, or of standard input (`-`).
+
+    Raises:
+        Usage: it cannot be read, or is empty.
+
+    """
+    name = "standard input" if source == "-" else source
+    try:
+        first = sys.stdin.buffer.readline() if source == "-" else Path(source).read_bytes().split(b"\n", 1)[0]
+    except OSError as error:
+        raise Usage(f"{source} cannot be read: {error.strerror}", on=source) from error
+    if not (found := first.rstrip(b"\r\n")):
+        raise Usage(f"the first line of {name} is empty: there is no passphrase", code="Passphrase", on=source)
+    return found
 
 
 def load(directory: Path) -> Bundle:

@@ -162,22 +162,39 @@ class Connection:
         cls,
         endpoint: str,
         port: int,
-        thing_name: str,
+        client_id: str,
         *,
         certificate: Path,
-        key: Path,
+        key: Path | bytes,
         ca_file: Path,
         paced: bool = True,
         inbox: Inbox[Item] | None = None,
     ) -> Self:
-        """A connection with mutual TLS, with the files of a bundle; its client id is the thing's name."""
+        """A connection with mutual TLS, with the files of a bundle; a device's client id is its thing's name.
+
+        Args:
+            endpoint: host name.
+            port: of MQTT with mutual TLS.
+            client_id: the thing's name.
+            certificate: its file (PEM).
+            key: the file of the private key, or its PEM itself where that was encrypted.
+            ca_file: the endpoint's CA.
+            paced: keep to AWS IoT's limits of a connection (100 publishes a second).
+            inbox: where what comes is put; one of its own where None.
+
+        """
+        if isinstance(key, bytes):
+            build = mqtt5_client_builder.mtls_from_bytes
+            files: dict[str, Any] = {"cert_bytes": certificate.read_bytes(), "pri_key_bytes": key}
+        else:
+            build = mqtt5_client_builder.mtls_from_path
+            files = {"cert_filepath": str(certificate), "pri_key_filepath": str(key)}
         return cls(
-            mqtt5_client_builder.mtls_from_path,
+            build,
             endpoint,
-            thing_name,
+            client_id,
             port=port,
-            cert_filepath=str(certificate),
-            pri_key_filepath=str(key),
+            **files,
             inbox=inbox,
             **_common(str(ca_file), paced=paced),
         )

@@ -1,4 +1,4 @@
-"""onboard: check · plan · apply · status · undo · certs."""
+"""onboard: check · plan · apply · status · undo · certs · doctor."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ NoClaim = Annotated[
 ]
 Verify = Annotated[bool, typer.Option("--verify", help="Read again, thing by thing, what was done.")]
 KeyType = Annotated[str, typer.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")]
+PassphraseFile = Annotated[
+    str | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="Of encrypted keys: its first line; - for stdin."),
+]
 Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
 
 
@@ -323,3 +327,55 @@ def undo(
         warnings=(*found.kept, *damaged),
     )
     return replace(plan, quotas={**ctx.obj.quotas, **own_quotas(quotas or ())})
+
+
+@options.command(
+    app,
+    example="iotctl onboard doctor pump-7 --bundles out\n"
+    "iotctl onboard doctor pump-7 --subscribe 'cmd/pump-7/#' -o json\n"
+    "iotctl onboard doctor pump-7 --bundles out --connect",
+    exits=(Exit.PARTIAL, Exit.DIFFERS, Exit.CONFLICT, Exit.AUTH, Exit.NOT_FOUND),
+)
+def doctor(
+    ctx: Ctx,
+    thing: Annotated[str, typer.Argument(metavar="THING", help="The thing whose device does not connect.")],
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", metavar="DIR", help="Where its bundle is: key and certificate.")
+    ] = None,
+    publish: Annotated[
+        list[str] | None, typer.Option("--publish", metavar="TOPIC", help="That it uses [those of shadow and jobs].")
+    ] = None,
+    subscribe: Annotated[
+        list[str] | None, typer.Option("--subscribe", metavar="FILTER", help="That it uses [of shadow and jobs].")
+    ] = None,
+    role_alias: Annotated[
+        str, typer.Option("--role-alias", metavar="NAME", help="Of a Greengrass core; else iotctl's own.")
+    ] = "",
+    passphrase_file: PassphraseFile = None,
+    watch: Annotated[
+        str, typer.Option("--watch", metavar="TIME", help="See for so long whether another throws it off.")
+    ] = "0s",
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Try it with the device's own client id; it must be away for that.")
+    ] = False,
+) -> Result:
+    """Why can this device not connect? Endpoint, clock, key, certificate, policies, client id; each with what mends it.
+
+    Read-only. With the bundle at hand it connects over mutual TLS, as a client id that no device has: taking the
+    device's own would throw off a device that is connected, and end the session that AWS keeps for it.
+    """
+    from iotctl import bundle
+    from iotctl.onboard import doctor
+    from iotctl.onboard.doctor.examination import Asked
+
+    asked = Asked(
+        thing,
+        bundles,
+        bundle.passphrase(passphrase_file) if passphrase_file else b"",
+        publish or (),
+        subscribe or (),
+        role_alias,
+        text.seconds(watch),
+        connect=connect,
+    )
+    return doctor.examine(ctx.obj, asked)
