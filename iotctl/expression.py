@@ -89,7 +89,10 @@ class _Reading:
         while place < end:
             found = _TOKEN.match(text, place)
             if found is None or found.lastgroup is None:
-                raise _unreadable(text, where, f"at {text[place : place + 20]!r}")
+                rest = text[place : place + 20].lstrip()
+                raise _unreadable(
+                    text, where, f"a key of a path is empty at {rest!r}" if rest[:1] == "." else f"at {rest!r}"
+                )
             self.left.append((found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)))
             place = found.end()
 

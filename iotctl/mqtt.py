@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from awscrt import auth, exceptions, mqtt5
 from awsiot import mqtt5_client_builder
@@ -49,8 +49,7 @@ _MOST_IN_SUBSCRIBE: Final = 8  # AWS IoT's limit of filters in one SUBSCRIBE
 Credentials = Callable[[], tuple[str, str, str | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as it came."""
 
     topic: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iotctl.errors import BadInput, Error, NotFound, Refused, Usage
+from iotctl.errors import BadInput, Denied, Error, NotFound, Refused, Usage
 from iotctl.semantics import names
 
 if TYPE_CHECKING:
@@ -97,13 +97,44 @@ def resolve(aws: Aws, scope: Scope) -> Things:
     return Things(list(dict.fromkeys(found)))
 
 
+def existing(aws: Aws, scope: Scope) -> Things:
+    """The names of a scope, as `resolve` gives them; a thing that is named alone must be there.
+
+    Who may not ask (iot:DescribeThing) is not told.
+
+    Raises:
+        NotFound: it does not exist, or the scope is empty. Usage: see `resolve`.
+
+    """
+    found = resolve(aws, scope)
+    if scope.thing is not None:
+        try:
+            aws.call("iot:DescribeThing", thingName=scope.thing)
+        except NotFound as error:
+            raise no_thing(scope.thing, error) from error
+        except Denied:
+            return found
+    return found
+
+
+def no_thing(name: str, error: NotFound) -> NotFound:
+    """What AWS says in the names of its operations, in words."""
+    return NotFound(f"there is no thing {name}", code=error.code, cause=error.cause, on=name)
+
+
+def no_group(name: str, error: NotFound) -> NotFound:
+    """The same of a thing group."""
+    hint = "iotctl onboard, or aws iot create-thing-group, makes one; aws iot list-thing-groups names them"
+    return NotFound(f"there is no thing group {name}", code=error.code, cause=error.cause, hint=hint, on=name)
+
+
 def _members(aws: Aws, group: str) -> Iterator[str]:
     op = "iot:ListThingsInThingGroup"
     try:
         for page in aws.pages(op, thingGroupName=group, recursive=True, maxResults=250):
             yield from page.get("things", ())
     except NotFound as error:
-        raise NotFound(f"there is no thing group {group}", code=error.code, on=group) from error
+        raise no_group(group, error) from error
 
 
 def _searched(aws: Aws, query: str) -> Iterator[str]:

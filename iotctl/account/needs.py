@@ -278,7 +278,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "ota retry": (*_ROLLOUT, "iot:CreateJob", "iot:GetJobDocument", "iot:ListJobExecutionsForJob"),
     "ota cancel": (*_ROLLOUT, "iot:CancelJob", "iot:TagResource"),
-    "infer feedback": (*_SCOPE, "s3:GetObject", "s3:ListObjectsV2"),
+    "infer feedback": (*_SCOPE, "iot:DescribeThing", "s3:GetObject", "s3:ListObjectsV2"),
     "infer push": (
         *_SCOPE,
         *_DEPLOYING,
@@ -301,8 +301,9 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "greengrassv2:GetComponent",
         "greengrassv2:ListInstalledComponents",
         "iot-data:GetThingShadow",
+        "iot:DescribeThing",
     ),
-    "infer tail": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
+    "infer tail": (*_SCOPE, "iot:Connect", "iot:DescribeEndpoint", "iot:DescribeThing", "iot:Receive", "iot:Subscribe"),
     "account check": (
         "iam:GetRole",
         "iot:DescribeEndpoint",

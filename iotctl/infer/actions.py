@@ -66,7 +66,9 @@ def _shadow(on: str, rest: str, do: str) -> Action:
     path, equals, value = assignment.partition("=")
     keys = path.split(".")
     thing_name, _, shadow_name = where.partition("/")
-    if not equals or not all(keys) or keys[0] not in {"desired", "reported"} or len(keys) < 2:
+    if equals and path and not all(keys):
+        raise Usage(f"--do {do!r} has an empty key in its path", hint=_EXAMPLE)
+    if not equals or keys[0] not in {"desired", "reported"} or len(keys) < 2:
         raise Usage(f"--do {do!r} does not set desired.… or reported.…", hint=_EXAMPLE)
     fault = "" if thing_name == THING else names.THING_NAME.fault(thing_name)
     if fault:

@@ -134,7 +134,7 @@ def status(
     from iotctl import scope
     from iotctl.infer import component, running
 
-    found = scope.resolve(ctx.obj.aws, scope.Scope(thing, thing_group, search, things))
+    found = scope.existing(ctx.obj.aws, scope.Scope(thing, thing_group, search, things))
     rows: list[dict[str, object]] = []
     notes: list[str] = []
     for one in running.running(ctx.obj.reading, found.names, component.PREFIX, component.SHADOW):
@@ -201,7 +201,7 @@ def feedback(
     from iotctl import scope, text
     from iotctl.infer import samples
 
-    found = scope.resolve(ctx.obj.aws, scope.Scope(thing, thing_group, search, things))
+    found = scope.existing(ctx.obj.aws, scope.Scope(thing, thing_group, search, things))
     place = samples.Place(bucket or ctx.obj.target.bucket, prefix.strip("/"), model)
     rows, failures = samples.fetched(ctx.obj.reading, found.names, place, out, text.seconds(since))
     columns = tuple(Column(key) for key in ("thingName", "modelName", "samples", "fetched", "there", "missing"))
@@ -251,16 +251,19 @@ def tail(
 
     if replay and record:
         raise Usage("--replay follows a record, --record makes one: give one of them")
+    shown = expression.parse(where, where="--where") if where else None
+    last = expression.parse(until, where="--until") if until else None
+    seconds = text.seconds(for_)
     named = any(word is not None for word in (thing, thing_group, search, things))
     chosen = scope.Scope(thing, thing_group, search, things) if named or not replay else None
     wanted = following.Wanted(
         # A scope by --things needs no account to be known.
-        scope.resolve(ctx.obj.aws, chosen).names if chosen else None,
+        scope.existing(ctx.obj.aws, chosen).names if chosen else None,
         model or "+",
-        expression.parse(where, where="--where") if where else None,
-        expression.parse(until, where="--until") if until else None,
+        shown,
+        last,
         count,
-        text.seconds(for_),
+        seconds,
         connections,
         record,
         rows=not stats,

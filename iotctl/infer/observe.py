@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from iotctl import scope
 from iotctl.errors import NotFound, Usage
 from iotctl.infer.deployed import Deployed
 
@@ -28,8 +29,15 @@ def target_arn(aws: Aws, thing: str | None, group: str | None) -> str:
 
     """
     if group is None:
-        return str(aws.call("iot:DescribeThing", thingName=thing)["thingArn"])
-    found = aws.call("iot:DescribeThingGroup", thingGroupName=group)
+        name = thing or ""
+        try:
+            return str(aws.call("iot:DescribeThing", thingName=name)["thingArn"])
+        except NotFound as error:
+            raise scope.no_thing(name, error) from error
+    try:
+        found = aws.call("iot:DescribeThingGroup", thingGroupName=group)
+    except NotFound as error:
+        raise scope.no_group(group, error) from error
     if found.get("queryString"):
         raise Usage(
             f"{group} is a dynamic thing group, which Greengrass does not deploy to",

@@ -98,7 +98,8 @@ def change_of(assignments: Sequence[str], given: Any = None) -> JsonObject:  # n
         path, equals, value = word.partition("=")
         keys = path.split(".")
         if not equals or not all(keys):
-            raise Usage(f"{word!r} is not path=value", hint="for example: config.rate=5")
+            why = "has an empty key in its path" if equals and path else "is not path=value"
+            raise Usage(f"{word!r} {why}", hint="for example: config.rate=5")
         _place(words, keys, _value(value), word)
     patch = merge_patches(given or {}, words)
     if not patch:

@@ -90,7 +90,9 @@ class Followed:
 @pytest.fixture
 def thing(platform: Platform) -> str:
     """The name of a core device that nobody else has."""
-    return f"core-{uuid.uuid4().hex[:8]}"
+    name = f"core-{uuid.uuid4().hex[:8]}"
+    boto3.client("iot").create_thing(thingName=name)
+    return name
 
 
 @pytest.fixture
@@ -137,6 +139,16 @@ def test_too_few_in_time_is_a_timeout(iotctl: Callable[..., Ran], thing: str) ->
     end = json.loads(ran.stdout.splitlines()[-1])
     assert (13, "result", 13, 0) == (ran.code, end["type"], end["exitCode"], end["data"]["predictions"])
     assert "0 of 2 predictions came within 0.3 s" in ran.stderr
+
+
+def test_who_is_not_there_is_followed_by_nobody(iotctl: Callable[..., Ran], platform: Platform) -> None:
+    """Exit 8, in words; a thing and a group, whichever command looks at them; what was typed is read before that."""
+    for command in ("tail", "status", "feedback"):
+        for scope, words in ((("nobody",), "no thing nobody"), (("-g", "none"), "no thing group none")):
+            ran = iotctl("infer", command, *scope)
+            assert (8, True) == (ran.code, f"error: there is {words}\n" in ran.stderr)
+    ran = iotctl("infer", "tail", "nobody", "--where", "a..b == 1")
+    assert (2, True) == (ran.code, "a key of a path is empty at '..b == 1'" in ran.stderr)
 
 
 def test_several_connections_share_what_comes(thing: str, publish: Callable[..., None]) -> None:

@@ -41,6 +41,8 @@ def test_conditions_and_actions_are_pairs() -> None:
     assert [("confidence > 0.9", "a"), ("error", "b")] == [(one.on, one.topic) for one in found]
     with pytest.raises(Usage, match="1 --on and 0 --do"):
         words.pairs(["a"], [])
+    with pytest.raises(Usage, match="empty key"):
+        words.pairs(["a"], ["shadow:desired..a=1"])
 
 
 def test_a_wheel_is_for_the_machines_of_its_name(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_change_of(words: list[str], given: Any, expected: Any) -> None:
     [
         (["a"], None, "is not path=value"),
         (["=1"], None, "is not path=value"),
-        (["a..b=1"], None, "is not path=value"),
+        (["a..b=1"], None, "has an empty key in its path"),
         ([], None, "nothing to set"),
         ([], [1], "does not hold a JSON object"),
         (["a=1", "a.b=2"], None, "sets something within a"),

@@ -144,15 +144,15 @@ class HttpGateway:
         operation, answer = await self._answer(request, request_id, caller)
         return operation, _response(answer, request_id)
 
-    def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> frozenset[str] | None:
-        """Refuse a request of S3 by someone who may not ask; what they may do, None: everything."""
+    def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> Callable[[str, str], bool] | None:
+        """Refuse a request of S3 by someone who may not ask; whether they may do what to which key, None: all of it."""
         try:
             self._local(request)
             given = temporary_credentials.find(self._store, caller.key_id) if caller else None
             if given is not None:
                 token = request.headers.get(_TOKEN) or request.query.get(_TOKEN, "")
                 temporary_credentials.check(self._store, given, token)
-                return temporary_credentials.ALLOWED
+                return temporary_credentials.allows
             self._own(caller, Dialect.S3)
         except AwsError as error:
             code = error.code if error.code in _SAID_AS_IT_IS else "AccessDenied"

@@ -1,7 +1,8 @@
 """Temporary credentials that devices get for a role alias, and what they are good for.
 
-There is no IAM here, so no role says what they allow: they read and put objects of S3, as cores do, and nothing else.
-They begin as the platform's own access key does, and AWS knows neither.
+There is no IAM here, so no role says what they allow. They allow what `iotctl account template` grants the role of
+cores, and nothing else: reading objects of S3, and putting those that a model sends back. They begin as the platform's
+own access key does, and AWS knows neither.
 Source: AWS IoT developer guide, authorizing-direct-aws.
 """
 
@@ -29,11 +30,10 @@ CREATE TABLE IF NOT EXISTS temporary_credential (
 CREATE INDEX IF NOT EXISTS temporary_credential_by_end ON temporary_credential (expires)
 """
 
-ALLOWED: Final = frozenset({"s3:GetObject", "s3:HeadObject", "s3:GetBucketLocation", "s3:PutObject"})
-"""The operations that they allow: what the nucleus does to get an artifact, and what a model does to send samples back.
+SAMPLES: Final = "feedback/"
+"""The keys that may be put begin with it."""
 
-On AWS a role must be granted the last one for a bucket; `infer push` says so.
-"""
+_READING: Final = frozenset({"s3:GetObject", "s3:HeadObject", "s3:GetBucketLocation"})
 
 _KEPT_SECONDS: Final = 3600  # after their end, so that who uses them is told that they have expired
 _WORD: Final = string.ascii_uppercase + string.digits
@@ -106,6 +106,15 @@ def check(store: Store, found: Credentials, token: str) -> None:
         raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
     if store.now() >= found.expires:
         raise AwsError("ExpiredToken", "The provided token has expired.")
+
+
+def allows(operation: str, key: str) -> bool:
+    """Whether they allow an operation of S3 on a key (empty: on a bucket, or on none).
+
+    Any bucket of the platform may be read, as cores read the artifacts of whichever their operator has chosen; on AWS
+    the operator grants that.
+    """
+    return operation in _READING or (operation == "s3:PutObject" and key.startswith(SAMPLES))
 
 
 def _random(alphabet: str, length: int) -> str:

@@ -88,11 +88,17 @@ def test_a_deployment_that_is_cancelled_while_it_waits_is_not_carried_out(
 def test_a_component_puts_objects_with_the_role_of_the_core(
     start_core: Callable[..., RunningCore], operator: Operator, name: Name
 ) -> None:
-    """As models send samples back, with the very code that they do it with."""
-    app, key = name("com.example.App"), name("feedback")
+    """As models send samples back, with the very code that they do it with; what was not sent back is not theirs."""
+    app, key = name("com.example.App"), f"feedback/{name('sample')}"
     program = templates.archive("components/onnx-inference", "inference")
     uri = operator.put(f"{name('k')}/inference.zip", program)
-    script = f'from inference.s3 import Bucket; Bucket("{BUCKET}").put("{key}", b"a sample", "text/plain")'
+    put = f'from inference.s3 import Bucket, Failed; bucket = Bucket("{BUCKET}")'
+    script = f"""{put}
+bucket.put("{key}", b"a sample", "text/plain")
+try:
+    bucket.put("models/{key}", b"another model", "text/plain")
+except Failed as error:
+    print(error)"""
     run = {"Setenv": {"PYTHONPATH": "{artifacts:path}/inference.zip"}, "Script": f"python3 -c '{script}'"}
     operator.component(app, "1.0.0", {"install": run}, uri)
     core = start_core(name("core"))
@@ -100,6 +106,10 @@ def test_a_component_puts_objects_with_the_role_of_the_core(
     core.until("deployment-succeeded", operator.deploy(f"thing/{core.name}", {app: "1.0.0"}))
 
     assert b"a sample" == operator.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    assert "AccessDenied" in core.log(app)
+    assert [key] == [
+        one["Key"] for one in operator.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()) if key in one["Key"]
+    ]
 
 
 def test_components_find_credentials_and_mqtt(

@@ -120,13 +120,13 @@ class S3Gateway:
         return host.endswith(".amazonaws.com") and names.host_bucket(host, self._store.region) is not None
 
     async def answer(
-        self, asked: Exchange, allow: Callable[[], frozenset[str] | None]
+        self, asked: Exchange, allow: Callable[[], Callable[[str, str], bool] | None]
     ) -> tuple[str, web.StreamResponse]:
         """The name of the operation, as far as it is known, and the answer, which may be sent already.
 
         Args:
             asked: the request.
-            allow: refuses, by AwsError, who may not ask; the operations that they may ask for, None: every one.
+            allow: refuses, by AwsError, who may not ask; whether they may do an operation to a key, None: every one.
 
         """
         known: list[str] = []
@@ -167,15 +167,18 @@ class S3Gateway:
             message = "There were headers present in the request which were not signed"
             raise AwsError("AccessDenied", message, HeadersNotSigned=", ".join(sorted(unsigned)))
 
-    async def _carry_out(self, asked: Exchange, known: list[str], allowed: frozenset[str] | None) -> web.StreamResponse:
+    async def _carry_out(
+        self, asked: Exchange, known: list[str], allowed: Callable[[str, str], bool] | None
+    ) -> web.StreamResponse:
         request = asked.request
         bucket = names.host_bucket(asked.host, self._store.region) or ""
         wanted = routes.Asked.of(request.method, request.raw_path, request.headers, bucket)
         model = routes.operation(wanted)
         name = f"s3:{model.name}"
         known.append(name)
-        if allowed is not None and name not in allowed:
-            raise AwsError("AccessDenied", f"Temporary credentials of a device do not allow {name} here")
+        if allowed is not None and not allowed(name, wanted.key):
+            place = f"{wanted.bucket}/{wanted.key}" if wanted.key else wanted.bucket
+            raise AwsError("AccessDenied", f"Temporary credentials of a device do not allow {name} on {place} here")
         operation = self._operations.get(name)
         if operation is None:
             raise AwsError("NotImplemented", f"{name} is not built in the local platform; nothing was done")
