@@ -293,8 +293,13 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Is
         files.write_new(staging / KEY, issued.private_key_pem)
     files.write_new(staging / CERTIFICATE, (issued.certificate_pem + chain).encode(), 0o644)
     files.write_new(staging / ROOT_CA, params["rootCa"].encode(), 0o644)
-    files.write_new(staging / CONFIG, (json.dumps(config, indent=2) + "\n").encode(), 0o640)
+    files.write_new(staging / CONFIG, _lines(config).encode(), 0o640)
     return Bundle(place, config, issued.certificate_id, issued.certificate_pem)
+
+
+def _lines(config: Mapping[str, Any]) -> str:
+    """The config as JSON, a line a member; the encoder's own indentation would take a tenth of a bundle's time."""
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items()) + "\n}\n"
 
 
 def _staging(bundles: Path) -> Path:

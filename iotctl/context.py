@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
     from iotctl.inbox import Inbox
     from iotctl.mqtt import Connection, Item
     from iotctl.target import Target
+    from iotctl.world import World
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Context:
             more: World's own fields.
 
         """
-        from iotctl.engine import World
+        from iotctl.world import World
 
         starts = {} if self.target.kind == "local" else quotas.DEFAULTS
         return World(call=self.aws.call, members=self.aws.members, rates=rates or {}, starts=starts, **more)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
     from iotctl.kept import Kept
+    from iotctl.world import World
 
 _WORTH_TELLING: Final = 10.0
 """Seconds that an operation must at least take for it to be told before it begins."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
     from iotctl.scope import Scope
     from iotctl.semantics.state import JsonObject
+    from iotctl.world import World
 
 PAGE: Final = 500
 _TERMS: Final = 7  # the most that a query may have

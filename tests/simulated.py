@@ -22,6 +22,7 @@ from iotctl.lines import NOTHING, Trip
 from iotctl.plan import Plan, Ref, Step
 from iotctl.target import Target
 from iotctl.traffic import Traffic
+from iotctl.world import World
 
 OPERATIONS: Final = (
     "iot:CreateThing",
@@ -229,7 +230,7 @@ def onboard(
     each = (Step("file:PublishBundle", name, name="bundle"), *(Step(op, name) for op in OPERATIONS))
     plan = Plan("onboard apply", "r", Target("aws", "1", "us-east-1"), "", each=each, rows=rows)
     starts = {op: start or rate for op, rate in quotas.items()}
-    world = engine.World(
+    world = World(
         call=lambda *_: {},
         members=lambda _: frozenset(),
         effects={"file:PublishBundle": publish},  # type: ignore[dict-item]  # it never fails

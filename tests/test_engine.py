@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from iotctl import clock, engine, pace
+from iotctl import breaker, clock, engine, pace, steps
 from iotctl.errors import (
     Auth,
     Conflict,
@@ -27,6 +27,7 @@ from iotctl.errors import (
 )
 from iotctl.plan import Adopt, Either, Expect, Plan, Ref, Step, Use, Wait
 from iotctl.target import Target
+from iotctl.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ _MEMBERS = frozenset({"thingName", "name"})
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many retries as ever, closer together."""
-    monkeypatch.setattr(engine, "WAITS", (0.001,) * len(engine.WAITS))
+    monkeypatch.setattr(steps, "WAITS", (0.001,) * len(steps.WAITS))
 
 
 class _Account:
@@ -68,8 +69,8 @@ def _plan(*each: Step, things: int = 3, **changes: Any) -> Plan:
     return Plan("onboard apply", "r1", Target("aws", "1", "us-east-1"), "register", **values)
 
 
-def _world(account: _Account, **changes: Any) -> engine.World:
-    return engine.World(**{"call": account, "members": lambda _: _MEMBERS, **changes})
+def _world(account: _Account, **changes: Any) -> World:
+    return World(**{"call": account, "members": lambda _: _MEMBERS, **changes})
 
 
 def _run(plan: Plan, account: _Account, **changes: Any) -> dict[str, Outcome]:
@@ -283,9 +284,9 @@ def test_answers_and_effects_are_known_to_later_steps() -> None:
     [
         (Auth("expired"), 1),
         (Local("disk full"), 1),
-        (Denied("not allowed"), engine.DENIALS),
-        (Refused("no"), engine.EQUAL_FAILURES),
-        (Temporary("down"), engine.EQUAL_FAILURES),
+        (Denied("not allowed"), breaker.DENIALS),
+        (Refused("no"), breaker.EQUAL_FAILURES),
+        (Temporary("down"), breaker.EQUAL_FAILURES),
     ],
 )
 @pytest.mark.parametrize("where", ["call", "effect"])
@@ -305,7 +306,7 @@ def test_what_settled_before_the_breaker_has_been_told() -> None:
     running = engine.run(_plan(Step("iot:A", _NAME), things=100), _world(_fails(Refused("no"))))
     with pytest.raises(Refused, match="20 things in a row failed alike; the last: no"):
         told.extend(running)
-    assert engine.EQUAL_FAILURES == len(told)
+    assert breaker.EQUAL_FAILURES == len(told)
 
 
 @pytest.mark.parametrize("error", [Conflict("taken"), Exists("taken")])
@@ -453,7 +454,7 @@ def test_a_step_happens_only_when_its_condition_holds(wanted: str, expected: lis
 @pytest.mark.parametrize("code", ["DeleteConflictException", "InvalidRequestException", "CertificateStateException"])
 def test_what_aws_does_not_let_happen_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """A detachment takes its time; when the time is over the row says so, and resumes."""
-    monkeypatch.setattr(engine, "SETTLING", (0.001,))
+    monkeypatch.setattr(steps, "SETTLING", (0.001,))
     step = Step("iot:A", _NAME, settles=0.2)
     assert "done" == _run(_plan(step, things=1), _fails(Refused("attached", code=code), times=5))["t0"].state
     outcome = _run(_plan(step, things=1), _fails(Refused("attached", code=code)))["t0"]
@@ -467,7 +468,7 @@ def test_what_aws_does_not_let_happen_yet_is_tried_again(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("reads", "expected"), [(1, "removed"), (10**9, "stays")])
 def test_what_is_still_used_stays_and_is_told(monkeypatch: pytest.MonkeyPatch, reads: int, expected: str) -> None:
     """Only where the last look finds a user: AWS's listings lag."""
-    monkeypatch.setattr(engine, "SETTLING", (0.001,))
+    monkeypatch.setattr(steps, "SETTLING", (0.001,))
     told: list[str] = []
     removed = False
 

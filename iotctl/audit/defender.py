@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from iotctl.aws import Aws
     from iotctl.context import Context
-    from iotctl.engine import World
     from iotctl.scope import Scope
     from iotctl.semantics.checks import Check
+    from iotctl.world import World
 
 READS: Final = frozenset({"StartOnDemandAuditTask", "CancelAuditTask"})
 """What an audit by this engine does besides reading; it changes nothing that anybody configured."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
     from iotctl.onboard.fleet import Fleet
     from iotctl.target import Platform
+    from iotctl.world import World
 
 POLICY_PREFIX: Final = "iotctl-"
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
+from iotctl.aws.downloads import download
 from iotctl.errors import Interrupted, Refused
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Tasks:
     def _report(self, task: str, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for page in self._aws.pages("iot:ListThingRegistrationTaskReports", taskId=task, reportType=kind):
             for link in page.get("resourceLinks", []):
-                for line in self._aws.download(link).splitlines():
+                for line in download(link).splitlines():
                     try:
                         found = json.loads(line)
                         yield int(found["lineNumber"]), found

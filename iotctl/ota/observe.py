@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
-    from iotctl.engine import World
     from iotctl.ota.order import Order
     from iotctl.ota.rollout import Record
+    from iotctl.world import World
 
 _MAKES: Final = "iotctl account template makes it"
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from iotctl import clock, engine, kept
+from iotctl import clock, kept
 from iotctl.errors import Refused, Temporary
 from iotctl.kept import CERTIFICATES, Kept
 from iotctl.reading import Reading, whole
 from iotctl.semantics import quotas
 from iotctl.target import Target
+from iotctl.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
 def test_long_reads_are_told_before_they_begin(tmp_path: Path) -> None:
     """How many calls, how long at AWS's quota, and that certificates are asked for once only."""
     told: list[str] = []
-    world = engine.World(call=lambda *_, **__: {}, members=lambda _: frozenset(), rates=quotas.DEFAULTS)
+    world = World(call=lambda *_, **__: {}, members=lambda _: frozenset(), rates=quotas.DEFAULTS)
     world.stop.set()  # nothing is read here
     with Kept(tmp_path, TARGET) as one:
         reading = Reading(None, world, one, told.append)  # type: ignore[arg-type]  # it is not asked
@@ -112,7 +113,7 @@ def test_what_failed_is_asked_again_and_told(tmp_path: Path, failing: str) -> No
             raise Refused(f"{op} was refused", cause="no")
         return {"thingName": thingName}
 
-    world = engine.World(call=call, members=lambda _: frozenset())
+    world = World(call=call, members=lambda _: frozenset())
     with Kept(tmp_path, TARGET) as one:
         reading = Reading(None, world, one, lambda _: None)  # type: ignore[arg-type]  # it is not asked
         found = dict(reading.each("things", "iot:DescribeThing", "thingName", names, dict))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from iotctl import clock, engine
+from iotctl import clock
 from iotctl.audit.roles import Roles
 from iotctl.errors import Denied, Error, NotFound
 from iotctl.kept import Kept
@@ -16,6 +16,7 @@ from iotctl.reading import Reading
 from iotctl.semantics.checks import Rules, judge, load
 from iotctl.semantics.checks.fleet import Fleet
 from iotctl.target import Target
+from iotctl.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ def account() -> Account:
 
 def judged(account: Account, home: Path) -> dict[str, tuple[str, str, set[str]]]:
     """How the checks of roles end: state, reason, and the codes of what they found."""
-    world = engine.World(call=account.call, members=lambda _: frozenset())
+    world = World(call=account.call, members=lambda _: frozenset())
     with Kept(home, Target("aws", "123456789012", "eu-north-1")) as kept:
         reading = Reading(account, world, kept, lambda _: None)  # type: ignore[arg-type]  # what it asks of an account
         roles = Roles(reading, usage=True)

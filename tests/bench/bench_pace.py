@@ -165,6 +165,7 @@ def ours(platform: Platform, course: Course, name: str, devices: int, place: Pat
     from iotctl.onboard import fleet, observe, row
     from iotctl.onboard import plan as planning
     from iotctl.target import Target
+    from iotctl.world import World
 
     target = Target("local", platform.account_id, platform.region)
     aws = Aws(platform=platform)
@@ -178,7 +179,7 @@ def ours(platform: Platform, course: Course, name: str, devices: int, place: Pat
     )
     effects: dict[str, Any] = {bundle.PUBLISH: bundle.Publisher(), made.RECORD: made.record}
     known = name == "known"
-    world = engine.World(
+    world = World(
         call=aws.call,
         members=aws.members,
         effects=effects,

@@ -215,14 +215,14 @@ def serve(address: str) -> None:
 
 
 def _preload() -> None:
-    from iotctl import aws
+    from iotctl.aws import models
 
     # As the tool imports it, then all that a run imports on its way.
     for name in ("boto3", "botocore.config", "botocore.handlers", "botocore.endpoint"):
-        aws._module(name)
+        models.module(name)
     for name in _PRELOADED:
         importlib.import_module(name)
-    _share_models(aws._module("boto3"), aws._module("botocore.loaders"))
+    _share_models(models.module("boto3"), models.module("botocore.loaders"))
     # What is there by now is never looked through again for what nobody needs.
     gc.collect()
     gc.freeze()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from iotctl import bundle, pki, templates
-from iotctl.engine import World
 from iotctl.errors import BadInput, Conflict, NotFound
 from iotctl.onboard import fleet, observe, row
 from iotctl.onboard.plan import Ways
 from iotctl.target import Platform, Target
+from iotctl.world import World
 
 _VALUES = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
 
