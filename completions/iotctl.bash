@@ -5,7 +5,7 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel certs check checks core create delete demo devices diff doctor down env expiring feedback fix get handler iam infer keygen list local logs onboard ota plan profiles push reset retry rollback run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel certs check checks core create delete demo devices diff doctor down env expiring feedback fix get handler iam infer keygen list local logs onboard ota plan profiles push reset retry rollback rotate run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
@@ -16,8 +16,9 @@ _iotctl() {
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "onboard doctor") known="--bundles --connect --passphrase-file --publish --role-alias --subscribe --watch --help" ;;
-    "onboard certs") known="expiring --help" ;;
+    "onboard certs") known="expiring rotate --help" ;;
     "onboard certs expiring") known="--search --thing-group --things --within --help" ;;
+    "onboard certs rotate") known="--anew --bundles --dry-run --key-type --search --thing-group --things --valid-days --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;

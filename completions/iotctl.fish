@@ -76,12 +76,23 @@ complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l subscribe
 complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l watch
 complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a expiring -d 'List certificates in use that end soon or have ended: of the things that are named, or of the whole fleet.'
+complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a rotate -d 'Give things new certificates, for new keys that their devices make and that never leave them.'
 complete -c iotctl -n "__iotctl_at 'onboard certs'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l search
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l things
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l within
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l anew
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l key-type
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l search
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l thing-group
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l things
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l valid-days
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l wait
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l help
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow of a thing, or of many.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a diff -d 'Show where state differs: desired from reported, thing from thing or file, or who deviates in a fleet.'
 complete -c iotctl -f -n "__iotctl_at 'shadow'" -a get -d 'Print a shadows document, as JSON.'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iotctl.errors import Auth, Conflict, Denied, Error, Interrupted, Local
+from iotctl.errors import Auth, Conflict, Denied, Error, Interrupted, Local, Unanswered
 
 EQUAL_FAILURES: Final = 20
 DENIALS: Final = 3
@@ -34,7 +34,7 @@ class Breaker:
                 raise error
         elif isinstance(error, Auth | Local):
             raise error
-        elif self._count >= EQUAL_FAILURES and not isinstance(error, Conflict):
+        elif self._count >= EQUAL_FAILURES and not isinstance(error, Conflict | Unanswered):
             raise type(error)(
                 f"{self._count} things in a row failed alike; the last: {error.message}",
                 code=error.code,

@@ -3,6 +3,7 @@
 <bundles>/ca/                    the fleet CA, made once
 <bundles>/devices/<thing>/       private.pem.key 0600 · certificate.pem.crt 0644 · AmazonRootCA1.pem 0644 ·
                                  config.json 0640
+<bundles>/devices/<thing>@2/     the same once its certificate was replaced; of several the latest counts
 <bundles>/runs/, revoked/        what each run made, and what was taken back (iotctl.made)
 <bundles>/.staging/              what a crash left here was never registered, and goes at the next start
 
@@ -68,6 +69,19 @@ def directory_name(thing_name: str) -> str:
     if len(safe) > _LONGEST_NAME:
         safe = f"{safe[:_LONGEST_NAME]}%{hashlib.sha256(thing_name.encode()).hexdigest()[:16]}"
     return safe
+
+
+def generation(name: str, number: int) -> str:
+    """The name of the so manieth bundle of a thing: no thing name has an @."""
+    return name if number == 1 else f"{name}@{number}"
+
+
+def newest(place: Path) -> Path:
+    """The bundle of a thing that counts: the latest of those that rotations have put beside the first one."""
+    found, number = place, 2
+    while (later := place.with_name(generation(place.name, number))).is_dir():
+        found, number = later, number + 1
+    return found
 
 
 def only_directory(here: Path) -> Path:
@@ -301,7 +315,9 @@ def _existing(place: Path, params: Mapping[str, Any], passphrase: bytes) -> Bund
         raise Conflict(f"the bundle in {place} holds another certificate than the one in the account", code="OtherKey")
     if params.get("csr") and not pki.csr_matches(params["csr"], found.certificate_pem):
         raise Conflict(f"the bundle in {place} was made for another key than this row's CSR", code="OtherKey")
-    return found
+    # A key that the device has made itself since then is nobody's to compare.
+    later = newest(place)
+    return found if later == place else load(later)
 
 
 def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Issued, chain: str) -> Bundle:

@@ -188,7 +188,8 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
     ):
         if journal.moved_aside:
             output.notes([f"the journal was damaged and is now {journal.moved_aside}; a new one was begun"])
-        resumed = journal.begin(plan)
+        resumed = journal.begin(plan) or bool(plan.settled)
+        journal.restore(plan.run_id, plan.settled)
         stop = threading.Event()
         own = _own_effects(plan, context, stop, output, opened)
         world = context.world(

@@ -235,6 +235,10 @@ class Timeout(Error):
     word = "Timeout"
 
 
+class Unanswered(Timeout):
+    """One device did not do what was waited for; many of them say nothing about the next."""
+
+
 class Interrupted(Error):
     """Ctrl-C or SIGTERM; what was done is recorded and the same command resumes."""
 

@@ -179,6 +179,11 @@ class Journal:
                 ),
             )
 
+    def restore(self, run_id: str, things: tuple[str, ...]) -> None:
+        """Note as done what is known to be, and was lost here."""
+        known = self.settled(run_id, things)
+        self.record(run_id, (Outcome(thing, 0, "done", {}) for thing in things if thing not in known))
+
     def shown(self, run_id: str) -> dict[str, Any]:
         """What was told of the things of a run, put together."""
         rows = self._connection.execute("SELECT shown FROM row WHERE run = ? ORDER BY line", (run_id,))

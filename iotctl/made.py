@@ -2,7 +2,8 @@
 
 <bundles>/runs/<run>.json    what the run was, and the shared resources that it was about to make; kept before each of
                              them is made, so that no crash leaves one that nobody knows of
-<bundles>/devices/<thing>/   config.json names the run that made the bundle
+<bundles>/devices/<thing>/   config.json names the run that made the bundle; so do those of rotations, `<thing>@2`, ...
+<bundles>/rotating/<thing>/  a certificate of a rotation, on its way to its device
 <bundles>/revoked/<thing>/   the bundle of a thing whose certificate is gone from the account; never used again
 
 The journal is a cache and may be deleted: what is here is enough to take a run back.
@@ -11,6 +12,7 @@ The journal is a cache and may be deleted: what is here is enough to take a run 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import sqlite3
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 RUNS: Final = "runs"
 DEVICES: Final = "devices"
 REVOKED: Final = "revoked"
+ROTATING: Final = "rotating"
 RECORD: Final = "file:RecordRun"
 REVOKE: Final = "file:RevokeBundle"
 
@@ -59,7 +62,7 @@ def record(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
     """
     for params in batch:
         directory = Path(params["directory"])
-        path = _path(directory, params["runId"])
+        path = record_path(directory, params["runId"])
         kept: list[Any] = list(read(directory, params["runId"]).shared) if path.exists() else []
         shared = kept + [one for one in params["shared"] if one not in kept]
         if path.exists() and shared == kept:
@@ -82,7 +85,7 @@ def read(directory: Path, run_id: str) -> Record:
         NotFound: there is none. Integrity: it is damaged.
 
     """
-    path = _path(directory, run_id)
+    path = record_path(directory, run_id)
     try:
         content = json.loads(path.read_bytes())
         return Record(content["runId"], content["command"], content["target"], content["shared"])
@@ -96,9 +99,12 @@ def read(directory: Path, run_id: str) -> Record:
 class Made:
     """The things whose bundles a run made and that are not taken back yet: countable, iterable again and again.
 
+    Each is told as its latest bundle tells it, with the certificates that it had before or is about to have.
+
     Attributes:
         digest: of their names and certificates; what is left is another digest.
         damaged: bundles of which it cannot be said whose they are.
+        rotated: whether any of them has another certificate besides.
 
     """
 
@@ -106,29 +112,48 @@ class Made:
         self.damaged: list[Path] = []
         # An empty name is a private temporary database on disk: a million bundles take little memory.
         self._rows = sqlite3.connect("")
-        self._rows.execute("CREATE TABLE row (thing TEXT PRIMARY KEY, certificate TEXT, config TEXT) WITHOUT ROWID")
+        self._rows.execute(
+            "CREATE TABLE row (thing TEXT, place TEXT, generation INTEGER, certificate TEXT, config TEXT,"
+            " PRIMARY KEY (thing, place, generation)) WITHOUT ROWID"
+        )
         self._rows.execute("CREATE INDEX row_by_certificate ON row (certificate)")
-        for place in (directory / DEVICES).iterdir() if (directory / DEVICES).is_dir() else ():
-            config = _config(place)
-            if config is None:
-                self.damaged.append(place)
-            elif config.get("runId") == run_id:
-                values = (config["thingName"], config["certificateId"], json.dumps(config))
-                self._rows.execute("INSERT INTO row VALUES (?, ?, ?)", values)
+        for where in (DEVICES, ROTATING):
+            for place in (directory / where).iterdir() if (directory / where).is_dir() else ():
+                config = _config(place)
+                if config is None:
+                    self.damaged.append(place)
+                elif config.get("runId") == run_id:
+                    _, _, number = place.name.rpartition("@")
+                    generation = int(number) if "@" in place.name else 1
+                    values = (config["thingName"], where, generation, config["certificateId"], json.dumps(config))
+                    self._rows.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?)", values)
         digest = hashlib.sha256()
+        self.rotated = False
         for row in self:
-            digest.update(f"{row['thingName']} {row['certificateId']}\n".encode())
+            self.rotated |= bool(row["others"])
+            digest.update(f"{' '.join((row['thingName'], row['certificateId'], *row['others']))}\n".encode())
         self.digest = digest.hexdigest()
 
     def __len__(self) -> int:
         """How many things."""
-        (found,) = self._rows.execute("SELECT count(*) FROM row").fetchone()
+        (found,) = self._rows.execute("SELECT count(DISTINCT thing) FROM row").fetchone()
         return int(found)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Each, by name, as its config tells it."""
-        for number, (config,) in enumerate(self._rows.execute("SELECT config FROM row ORDER BY thing"), 1):
-            yield {**json.loads(config), "line": number}
+        """Each, by name, as its config tells it.
+
+        `others` are the ids of its other certificates; `coming` is the one of a rotation that is under way, where none
+        is, the one that it has.
+        """
+        # What is in place counts before what is under way, the latest of it first.
+        found = self._rows.execute(
+            "SELECT thing, place, certificate, config FROM row ORDER BY thing, place, generation DESC"
+        )
+        for number, (_, group) in enumerate(itertools.groupby(found, key=lambda row: row[0]), 1):
+            (_, _, certificate, config), *others = group
+            coming = next((each[2] for each in others if each[1] == ROTATING), certificate)
+            told = {"others": [each[2] for each in others], "coming": coming, "line": number}
+            yield {**json.loads(config), **told}
 
     def certificates(self, of: Sequence[str]) -> frozenset[str]:
         """Those of these certificate ids that are of its things."""
@@ -141,7 +166,7 @@ class Made:
     def things(self, of: Sequence[str]) -> frozenset[str]:
         """Those of these thing names that are of its things."""
         found = self._rows.execute(
-            "SELECT thing FROM row WHERE thing IN (SELECT value FROM json_each(?))", (json.dumps(list(of)),)
+            "SELECT DISTINCT thing FROM row WHERE thing IN (SELECT value FROM json_each(?))", (json.dumps(list(of)),)
         )
         return frozenset(each for (each,) in found)
 
@@ -149,7 +174,8 @@ class Made:
 def revoke(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
     """The effect `file:RevokeBundle`: the bundles of things whose certificates are gone leave `devices/`.
 
-    Each goes by one rename. An older one of the same thing stays: the next is `<thing>@2`.
+    Each goes by one rename, those of a thing's rotations before its first. An older one of the same thing stays: the
+    next is `<thing>@2`.
 
     Args:
         batch: one mapping per thing: `directory` (of the bundles), `thingName`, `certificateId`.
@@ -174,17 +200,38 @@ def revoke(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
     return answers
 
 
+def rotating(directory: Path, thing_name: str) -> list[Path]:
+    """The bundles of a rotation of this thing that is under way; the last one counts."""
+    name = bundle.directory_name(thing_name)
+    found: list[Path] = []
+    while (place := directory / ROTATING / bundle.generation(name, len(found) + 1)).is_dir():
+        found.append(place)
+    return found
+
+
+def put_away(directory: Path, place: Path) -> Path:
+    """Move a bundle to `revoked/`, by one rename; where it is then."""
+    (directory / REVOKED).mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
+    name = place.name.partition("@")[0]
+    number = 1
+    while (gone := directory / REVOKED / bundle.generation(name, number)).exists():
+        number += 1
+    place.rename(gone)
+    return gone
+
+
 def _revoked(directory: Path, name: str, params: Mapping[str, Any]) -> dict[str, Any] | Error:
-    place = directory / DEVICES / name
+    first = directory / DEVICES / name
+    place = bundle.newest(first)
     config = _config(place)
     if config is None or config["certificateId"] != params["certificateId"]:
         return Integrity(f"the bundle {place} has changed since this began", on=params["thingName"])
-    gone, number = directory / REVOKED / name, 1
-    while gone.exists():
-        number += 1
-        gone = directory / REVOKED / f"{name}@{number}"
-    place.rename(gone)
-    return {"directory": str(gone)}
+    for one in reversed(rotating(directory, params["thingName"])):
+        put_away(directory, one)
+    while place != first:
+        put_away(directory, place)
+        place = bundle.newest(first)
+    return {"directory": str(put_away(directory, first) if first.exists() else directory / REVOKED)}
 
 
 def _config(place: Path) -> dict[str, Any] | None:
@@ -195,6 +242,7 @@ def _config(place: Path) -> dict[str, Any] | None:
         return None
 
 
-def _path(directory: Path, run_id: str) -> Path:
+def record_path(directory: Path, run_id: str) -> Path:
+    """Where the record of a run is."""
     # Run ids are typed by people too: no word of theirs leads elsewhere.
     return directory / RUNS / f"{re.sub('[^0-9A-Za-z]', '_', run_id)}.json"

@@ -141,6 +141,8 @@ class Step:
         unless_used: reads; where one finds a user, for as long as `settles`, the step is skipped, which is told.
         settles: seconds that AWS may take until what was done before lets this happen; refusals of state are tried
             again so long.
+        until: what its answer must hold: until then it is done again and again, for `settles` seconds; `hint` says what
+            it is that did not happen.
 
     """
 
@@ -158,6 +160,7 @@ class Step:
     when: Expect | None = None
     unless_used: tuple[Use, ...] = ()
     settles: float = 0.0
+    until: Expect | None = None
     otherwise: tuple[Step, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -179,6 +182,8 @@ class Step:
             value["unlessFound"] = self.unless_found
         if self.when:
             value["when"] = {"path": self.when.path, "equals": _json(self.when.equals)}
+        if self.until:
+            value["until"] = {"path": self.until.path, "equals": _json(self.until.equals)}
         if self.unless_used:
             value["unlessUsed"] = [{"op": use.op, "path": use.path} for use in self.unless_used]
         if self.otherwise:
@@ -247,6 +252,7 @@ class Plan:
         follow: the words of the command that follows once it is done well.
         forgets: the run that this one takes back: what the journal holds of it is no longer so.
         report: the file in its directory that tells of its rows.
+        settled: things of its rows that are known to be done, whatever the journal says.
         quotas: calls a second, by operation, where they are known of this account; AWS's defaults serve else.
 
     """
@@ -271,6 +277,7 @@ class Plan:
     after: tuple[Step, ...] = ()
     forgets: str = ""
     report: str = "report.csv"
+    settled: tuple[str, ...] = ()
     quotas: Mapping[str, float] = field(default_factory=dict)
 
     def operations(self) -> dict[str, int]:

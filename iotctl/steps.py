@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
-from iotctl.errors import Conflict, Error, Exists, Integrity, NotFound, Refused, Temporary, Timeout
+from iotctl.errors import Conflict, Error, Exists, Integrity, NotFound, Refused, Temporary, Timeout, Unanswered
 from iotctl.expectations import confirm, equal, hold, short
 from iotctl.lines import Ask, Journey, Pause
 from iotctl.plan import lookup, resolve
@@ -26,6 +26,7 @@ WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 SETTLING: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between two tries of what AWS does not let happen yet; the last again and again."""
 
+_AGAIN: Final = "it may still: run the same command again, it resumes"
 _UNSETTLED: Final = frozenset({"CertificateStateException", "DeleteConflictException", "InvalidRequestException"})
 
 _Answering = Generator[Ask | Pause, dict[str, Any], dict[str, Any]]
@@ -65,7 +66,8 @@ class Steps:
             if step.unless_found and (yield from self._found(step, params)):
                 continue
             try:
-                answer = yield from (self._verified if step.verifies else self._expected)(step, params, within)
+                how = self._awaited if step.until else self._verified if step.verifies else self._expected
+                answer = yield from how(step, params, within)
             except Exists as taken:
                 answer = yield from self._judge(step, params, within, taken)
             except NotFound as missing:
@@ -75,6 +77,25 @@ class Steps:
                 answer = {}
             if step.name:
                 scope[step.name] = answer
+
+    def _awaited(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any]) -> _Answering:
+        """An operation, or an effect, that is done again and again until its answer is as it should be."""
+        expect, ends = step.until, clock.monotonic() + step.settles
+        assert expect is not None
+        wanted, own = resolve(expect.equals, scope), step.op in self._world.effects
+        for wait in itertools.chain(SETTLING, itertools.repeat(SETTLING[-1])):
+            answer: dict[str, Any] = {}
+            with contextlib.suppress(NotFound):
+                done = self._perform(step, params) if own else self._call(step.op, params, believe=True)
+                answer = yield from done
+            if equal(wanted, lookup(expect.path, answer)):
+                return answer
+            # To look on this machine costs nothing.
+            pause = min(wait, SETTLING[1]) if own else wait
+            if clock.monotonic() + pause > ends:
+                raise Unanswered(f"{step.hint} within {step.settles:g} s", code="Unanswered", hint=_AGAIN)
+            yield Pause(pause)
+        raise AssertionError(step.op)  # pragma: no cover  the waits never end
 
     def _judge(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any], taken: Exists) -> _Answering:
         """The name is taken: success if everything that was expected of it holds."""
@@ -134,7 +155,7 @@ class Steps:
             return answer
         if step.settles or step.unless_used:
             return (yield from self._settling(step, params))
-        return (yield from self._call(step.op, params))
+        return (yield from self._call(step.op, params, believe=step.absent_is_done))
 
     def _settling(self, step: Step, params: Mapping[str, Any]) -> _Answering:
         """An operation that what was done just before may still stand in the way of, or that others may."""

@@ -87,3 +87,31 @@ def test_revoked_bundles_are_kept_one_beside_the_other(tmp_path: Path) -> None:
     assert ["pump%3A7", "pump%3A7@2"] == sorted(path.name for path in (tmp_path / "revoked").iterdir())
     assert 2 == len(set(keys))
     assert [] == list((tmp_path / "devices").iterdir())
+
+
+def test_a_thing_whose_certificate_was_replaced_is_one_thing(tmp_path: Path) -> None:
+    """Its latest bundle tells of it; the certificates before, and one that is on its way, are told too and all go."""
+    (first,) = bundles(tmp_path, "r1", "pump")
+    ids = [first["certificateId"]]
+    for place, number in (("devices", 2), ("devices", 3), ("rotating", 1)):
+        beside = tmp_path / f"{place}-{number}"
+        beside.mkdir()
+        (other,) = bundles(beside, "r1", "pump")
+        (tmp_path / place).mkdir(exist_ok=True)
+        (beside / "devices" / "pump").rename(tmp_path / place / bundle.generation("pump", number))
+        ids.append(other["certificateId"])
+    found = made.Made(tmp_path, "r1")
+    (row,) = found
+    assert (1, True, ids[2], ids[3], {ids[0], ids[1], ids[3]}) == (
+        len(found),
+        found.rotated,
+        row["certificateId"],
+        row["coming"],
+        set(row["others"]),
+    )
+    assert set(ids) == found.certificates(ids)
+    assert ids[2] == bundle.load(bundle.newest(tmp_path / "devices" / "pump")).certificate_id
+    params = {"directory": str(tmp_path), "thingName": "pump", "certificateId": ids[2]}
+    assert [{"directory": str(tmp_path / "revoked" / "pump@4")}] == made.revoke([params])
+    assert [] == [*(tmp_path / "devices").iterdir(), *(tmp_path / "rotating").iterdir()]
+    assert 4 == len(list((tmp_path / "revoked").iterdir()))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from iotctl import options
 from iotctl.errors import Exit
 from iotctl.options import Ctx, Search, ThingGroup, ThingsFile
+from iotctl.plan import Plan
 from iotctl.result import Result
 
 app = options.capability("certs", "Certificates near their end, and new ones in their place.")
@@ -46,3 +49,48 @@ def expiring(
     named = "".join(f" {option}{shlex.quote(value)}" for option, value in words if value is not None)
     again = f"iotctl onboard certs expiring --within {within}{named}"
     return expiring.expiring(ctx.obj, scope, timedelta(seconds=text.seconds(within)), again)
+
+
+@options.change(
+    app,
+    example="iotctl onboard certs rotate press-1\n"
+    "iotctl onboard certs rotate -g north --wait 30m\n"
+    "iotctl onboard certs expiring -q | iotctl onboard certs rotate --things - --yes",
+    exits=(Exit.NOT_FOUND, Exit.CONFLICT, Exit.INTEGRITY, Exit.TIMEOUT),
+)
+def rotate(
+    ctx: Ctx,
+    thing: Thing = None,
+    thing_group: ThingGroup = None,
+    search: Search = None,
+    things: ThingsFile = None,
+    bundles: Annotated[
+        Path | None, options.Option("--bundles", metavar="DIR", help="The bundles of the onboarding, with its CA.")
+    ] = None,
+    wait: Annotated[
+        str, options.Option("--wait", metavar="TIME", help="How long a device may take to answer, and to connect.")
+    ] = "10m",
+    key_type: Annotated[str, options.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")] = "ec-p256",
+    days: Annotated[int, options.Option("--valid-days", min=1, max=36500, help="How long they are valid.")] = 3650,
+    anew: Annotated[bool, options.Option("--anew", help="Begin another rotation, whatever the last one left.")] = False,
+) -> Plan:
+    """Give things new certificates, for new keys that their devices make and that never leave them.
+
+    A job tells each device; it puts a CSR into the shadow iotctl-certificate, which is verified and signed by the
+    fleet CA; it connects with the new certificate, and once the broker has told of that, the old one is switched off. A
+    device that never answers stays as it was, and is named. Running it again resumes, within thirty days. What a
+    device has to do for it is in the README.
+    """
+    from iotctl import bundle, text
+    from iotctl.onboard import observe, request, rotation, rotations
+    from iotctl.scope import Scope
+
+    request.check_key_type(key_type)
+    chosen, seconds = Scope(thing, thing_group, search, things), text.seconds(wait)
+    directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
+    aws, target = ctx.obj.aws, ctx.obj.target
+    run = rotations.run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
+    place = observe.place(aws, directory, ctx.obj.platform if target.kind == "local" else None)
+    needed = rotations.jobs(aws, run, thing_group)
+    registered = rotations.is_registered(aws, directory)
+    return replace(rotation.rotating(run, needed, place, wait=seconds, registered=registered), quotas=ctx.obj.quotas)

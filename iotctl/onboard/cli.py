@@ -313,6 +313,7 @@ def undo(
 
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
     record = made.read(directory, run)
+    undo.refuse_rotation(record.command, run)
     target = ctx.obj.target
     if record.target != target.to_json():
         where = f"account {record.target['accountId']}, region {record.target['region']} ({record.target['kind']})"

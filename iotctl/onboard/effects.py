@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import pki, text
 from iotctl.errors import Conflict, Error, Integrity, NotFound, Refused
-from iotctl.onboard import engines, provisioning, submitted
+from iotctl.onboard import engines, provisioning, rotation, signing, submitted
+from iotctl.onboard.connections import Connections
 from iotctl.onboard.plan import CLAIM
 from iotctl.onboard.tasks import Tasks
 
@@ -35,10 +36,19 @@ _OF_CLIENT: Final = re.compile(r"^com\.amazonaws\.[\w.]+: | \(Service: .*$")
 _TOLD: Final = 500
 
 
-def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib.ExitStack) -> dict[str, Effect]:  # noqa: ARG001  every capability's has them
+def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib.ExitStack) -> dict[str, Effect]:
     """The effects of this capability's plans, by the names of their steps."""
-    tasks = Tasks(context.aws, stop, say)
-    return {engines.BULK: Bulk(tasks), engines.BULK_REQUESTS: BulkRequests(tasks, context.aws)}
+    tasks, connections = Tasks(context.aws, stop, say), Connections(context, stack)
+    return {
+        engines.BULK: Bulk(tasks),
+        engines.BULK_REQUESTS: BulkRequests(tasks, context.aws),
+        rotation.RECORD: signing.record,
+        rotation.WATCH: connections.watch,
+        rotation.CHOOSE: signing.choose,
+        rotation.SIGN: signing.Signer(),
+        rotation.CONNECTED: connections.connected,
+        rotation.PUBLISH: signing.publish,
+    }
 
 
 class Bulk:

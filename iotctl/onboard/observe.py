@@ -200,7 +200,8 @@ def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path, wa
 def _certificate_id(directory: Path, thing_name: str) -> str:
     """The id that the thing's bundle holds; empty where there is none to read. `apply` is who checks it whole."""
     try:
-        config = json.loads((directory / "devices" / bundle.directory_name(thing_name) / bundle.CONFIG).read_bytes())
+        place = bundle.newest(directory / "devices" / bundle.directory_name(thing_name))
+        config = json.loads((place / bundle.CONFIG).read_bytes())
         return str(config["certificateId"]) if config["thingName"] == thing_name else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -61,10 +61,7 @@ class Request:
             Usage: why.
 
         """
-        if self.key_type not in pki.KEY_TYPES:
-            meant = text.nearest(self.key_type, pki.KEY_TYPES) or pki.KEY_TYPES[0]
-            known = ", ".join(pki.KEY_TYPES)
-            raise Usage(f"unknown key type {self.key_type!r}", hint=f"--key-type {meant}; one of {known}")
+        check_key_type(self.key_type)
         if self.policy_on not in POLICY_ON:
             raise Usage(f"--policy-on takes certificate or group, not {self.policy_on!r}", hint="--policy-on group")
         if self.adopt and not self.claim:
@@ -159,6 +156,19 @@ def _refuse_own_certificates(rows: Fleet) -> None:
             " certificates of a registered CA",
             hint="--ca registered",
         )
+
+
+def check_key_type(given: str) -> None:
+    """Refuse a type of keys that there is not.
+
+    Raises:
+        Usage: with the one that was probably meant.
+
+    """
+    if given not in pki.KEY_TYPES:
+        meant = text.nearest(given, pki.KEY_TYPES) or pki.KEY_TYPES[0]
+        known = ", ".join(pki.KEY_TYPES)
+        raise Usage(f"unknown key type {given!r}", hint=f"--key-type {meant}; one of {known}")
 
 
 def quotas(given: Sequence[str]) -> dict[str, float]:

@@ -11,8 +11,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iotctl import text
+from iotctl.errors import Usage
 from iotctl.onboard.plan import ADOPTED, CLAIM
-from iotctl.plan import Expect, Join, Plan, Ref, Step, Use
+from iotctl.plan import Either, Expect, Join, Plan, Ref, Step, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from iotctl.plan import Row
     from iotctl.target import Target
 
+ROTATION: Final = "onboard certs rotate"
 _THING: Final = {"thingName": Ref("row.thingName")}
 _THINGS_OF_TYPE: Final = Use("iot:ListThings", "things", {"maxResults": 1})
 _NAMED: Final = {
@@ -35,6 +37,7 @@ class Made(Protocol):
     """The things that are left of a run."""
 
     digest: str
+    rotated: bool
 
     def __len__(self) -> int: ...
 
@@ -45,6 +48,21 @@ def name_and_arn(shared: Mapping[str, Any], target: Target) -> tuple[str, str]:
     """The name and the ARN of what a shared step made."""
     key, kind = _NAMED[shared["op"]]
     return shared[key], target.arn(f"{kind}{shared[key]}")
+
+
+def refuse_rotation(command: str, run_id: str) -> None:
+    """Refuse to take a rotation back: the keys that it replaced may be gone from their devices.
+
+    Raises:
+        Usage: it is one.
+
+    """
+    if command == ROTATION:
+        raise Usage(
+            f"run {run_id} gave things new certificates, and that is not taken back: the old keys may be gone",
+            code="Rotation",
+            hint="undo of the run that made the things takes them away, with every certificate that they had",
+        )
 
 
 def undoing(
@@ -78,7 +96,7 @@ def undoing(
         target=target,
         summary=f"take back {' and '.join(kinds) or 'nothing more'} of run {run_id}; their keys become useless",
         shared=tuple(_closed(shared)),
-        each=tuple(_each(target, directory, settles)),
+        each=tuple(_each(target, directory, settles, rotated=made.rotated)),
         rows=made,
         directory=directory,
         after=tuple(_after(shared, target, settles)),
@@ -97,9 +115,13 @@ def _closed(shared: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
             yield Step("iot:UpdateCACertificate", off, absent_is_done=True)
 
 
-def _each(target: Target, directory: str, settles: float) -> Iterator[Step]:
+def _each(target: Target, directory: str, settles: float, *, rotated: bool) -> Iterator[Step]:
     certificate_id, arn = Ref("row.certificateId"), Join((target.arn("cert/"), Ref("row.certificateId")))
-    ours = Expect(f"thing.attributes.{CLAIM}", certificate_id)
+    # One that is about to be had may be claimed already.
+    claims = (certificate_id, Ref("row.coming")) if rotated else (certificate_id,)
+    ours = Expect(f"thing.attributes.{CLAIM}", _either(claims))
+    adopted = Expect(f"thing.attributes.{CLAIM}", _either(tuple(Join((ADOPTED, one)) for one in claims)))
+    yield from _of_rotations(target, settles) if rotated else ()
     yield Step("iot:ListAttachedPolicies", {"target": arn}, name="attached", absent_is_done=True)
     yield Step(
         "iot:DetachPolicy",
@@ -135,10 +157,24 @@ def _each(target: Target, directory: str, settles: float) -> Iterator[Step]:
             "attributePayload": {"attributes": {CLAIM: ""}, "merge": True},
             "expectedVersion": Ref("thing.version"),
         },
-        when=Expect(f"thing.attributes.{CLAIM}", Join((ADOPTED, certificate_id))),
+        when=adopted,
     )
     yield Step("iot:DeleteCertificate", {"certificateId": certificate_id}, absent_is_done=True, settles=settles)
     yield Step("file:RevokeBundle", {"directory": directory, **_THING, "certificateId": certificate_id}, name="revoked")
+
+
+def _either(options: tuple[Ref | Join, ...]) -> Ref | Join | Either:
+    return options[0] if len(options) == 1 else Either(options)
+
+
+def _of_rotations(target: Target, settles: float) -> Iterator[Step]:
+    """The certificates that a thing had before the one that it has, or was about to have; with their policies."""
+    others, arn = Ref("row.others"), Join((target.arn("cert/"), Ref("item")))
+    off = {"certificateId": Ref("item"), "newStatus": "INACTIVE"}
+    yield Step("iot:UpdateCertificate", off, for_each=others, absent_is_done=True)
+    yield Step("iot:DetachThingPrincipal", {**_THING, "principal": arn}, for_each=others, absent_is_done=True)
+    gone = {"certificateId": Ref("item"), "forceDelete": True}
+    yield Step("iot:DeleteCertificate", gone, for_each=others, absent_is_done=True, settles=settles)
 
 
 def _after(shared: Sequence[Mapping[str, Any]], target: Target, settles: float) -> Iterator[Step]:

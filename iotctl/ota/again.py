@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, manifest, text
 from iotctl.errors import Integrity, Usage
+from iotctl.jobs import MOST_TARGETS
 from iotctl.manifest import Signed
 from iotctl.ota.rollout import stop
 from iotctl.plan import Expect, Plan, Ref, Step
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from iotctl.ota.subject import Subject
     from iotctl.target import Target
 
-MOST_TARGETS: Final = 100
-"""Things that a job can be made for."""
 MOST_RETRIES: Final = 99
 """Jobs of one rollout that try again."""
 

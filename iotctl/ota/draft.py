@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from iotctl import clock, manifest
+from iotctl import clock, jobs, manifest
 from iotctl.errors import Usage
 from iotctl.manifest import Manifest, Targets
 from iotctl.ota import document, job
@@ -97,7 +97,7 @@ def draft(order: Order, facts: Facts) -> Record:
         targets, things = phases[phase]
         # A canary is few things: all of them at once.
         at_once = replace(order.brakes, rate=max(order.brakes.rate, order.brakes.most))
-        return job.request(
+        return jobs.request(
             targets,
             things,
             at_once if phase == CANARY else order.brakes,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import text
+from iotctl import jobs, text
 from iotctl.ota import job
 from iotctl.ota.rollout import CANARY, FLEET, LONGEST_JOB_ID, job_id
 from iotctl.semantics import rollout, schedule
@@ -80,7 +80,7 @@ def _document(record: Record, *, signed: bool) -> Iterator[Lint]:
             WARNING, "UNSIGNED", "devices cannot verify who made this: its job document carries no signed manifest"
         )
     if urls:
-        seconds = request.get("presignedUrlConfig", {}).get("expiresInSec", job.URL_SECONDS[1])
+        seconds = request.get("presignedUrlConfig", {}).get("expiresInSec", jobs.URL_SECONDS[1])
         yield Lint(
             NOTE,
             "URL_TIME",
@@ -107,7 +107,7 @@ def _request(record: Record, phase: str, now: datetime, expires: datetime | None
     request = record.requests[phase]
     if len(job_id(record.rollout_id, phase)) > LONGEST_JOB_ID:
         yield Lint(ERROR, "JOB_ID_TOO_LONG", f"the id of the {phase} job is too long")
-    if len(request["targets"]) > job.MOST_TARGETS:
+    if len(request["targets"]) > jobs.MOST_TARGETS:
         yield Lint(
             ERROR,
             "TOO_MANY_TARGETS",

@@ -14,11 +14,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, expression, text
+from iotctl import clock, expression, jobs, text
 from iotctl.errors import Usage
+from iotctl.jobs import Brakes
 from iotctl.manifest import Targets
 from iotctl.ota import job
-from iotctl.ota.job import Brakes, Times
+from iotctl.ota.job import Times
 from iotctl.ota.rollout import Goal
 from iotctl.ota.standing import percent
 from iotctl.scope import Scope
@@ -157,7 +158,7 @@ def read(words: Mapping[str, Any]) -> Order:
         bucket=words["bucket"],
         prefix=_matching(words["prefix"].strip("/"), _PREFIX, "--prefix", "at most 41 of letters, digits, . _ - /"),
         role=words["job_role"],
-        url_seconds=_whole(words["url_time"], "--url-time", 1, *job.URL_SECONDS),
+        url_seconds=_whole(words["url_time"], "--url-time", 1, *jobs.URL_SECONDS),
         intended=_intended(words["intended"]),
         expires=_whole(words["expires"], "--expires", 1, 60, 10 * 365 * 86400),
         least=words["least"],

@@ -86,6 +86,9 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "iot:DescribeThing",
         "iot:ListThingPrincipals",
     ),
+    # Those of a rotation: iotctl.onboard.connections.
+    "onboard:WatchConnections": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
+    "onboard:Connected": (),
     # The effects of a push: iotctl.infer.effects.
     "infer:Deployable": ("greengrass:DescribeComponent",),
     "infer:Listen": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),

@@ -30,6 +30,7 @@ _SHARED = (
 @dataclass(frozen=True)
 class _Made:
     digest: str = "d1"
+    rotated: bool = False
 
     def __len__(self) -> int:
         return 1
@@ -85,6 +86,23 @@ def _happens(step: Step, claim: str) -> bool:
     assert step.when
     wanted, found = resolve(step.when.equals, _scope(claim)), resolve(undo.Ref(step.when.path), _scope(claim))
     return bool(wanted == found)
+
+
+def test_what_rotations_left_goes_first() -> None:
+    """Every other certificate off, detached, deleted with its policies; the claim may name the one that was coming."""
+    plan = _plan(made=_Made(rotated=True))
+    row = {"thingName": "a", "certificateId": "c2", "others": ["c1", "c3"], "coming": "c3"}
+    first = plan.each[:3]
+    assert [
+        ("iot:UpdateCertificate", {"certificateId": "c1", "newStatus": "INACTIVE"}),
+        ("iot:DetachThingPrincipal", {"thingName": "a", "principal": _TARGET.arn("cert/c1")}),
+        ("iot:DeleteCertificate", {"certificateId": "c1", "forceDelete": True}),
+    ] == [(step.op, resolve(step.params, {"row": row, "item": "c1"})) for step in first]
+    assert [["c1", "c3"]] * 3 == [resolve(step.for_each, {"row": row}) for step in first]
+    (deletes,) = [step for step in plan.each if step.op == "iot:DeleteThing"]
+    assert deletes.when
+    assert ("c2", "c3") == resolve(deletes.when.equals, {"row": row}).options
+    assert [step.op for step in _plan().each] == [step.op for step in plan.each[3:]]
 
 
 def test_only_a_thing_that_claims_the_certificate_is_deleted() -> None:

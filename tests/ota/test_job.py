@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iotctl import jobs
 from iotctl.errors import Usage
+from iotctl.jobs import Brakes
 from iotctl.ota import job
-from iotctl.ota.job import Brakes, Times
+from iotctl.ota.job import Times
 from iotctl.semantics import rollout
 from iotctl.upload import Place
 
 
 def test_what_nobody_named_brakes() -> None:
     """A rate that grows with success, an abort at one in ten, an hour for each thing."""
-    wanted = job.request(["arn:group"], 2000, Brakes())
+    wanted = jobs.request(["arn:group"], 2000, Brakes())
     criterion = {
         "failureType": "ALL",
         "action": "CANCEL",
@@ -42,7 +44,7 @@ def test_what_nobody_named_brakes() -> None:
 def test_every_request_is_one_that_aws_takes(things: int, rate: int, most: int, retries: int) -> None:
     """Whatever the sizes, the configurations are within AWS's bounds, and the abort can be reached."""
     brakes = Brakes(rate=rate, most=most, retries=retries)
-    wanted = job.request(["arn:group"], things, brakes)
+    wanted = jobs.request(["arn:group"], things, brakes)
     found = rollout.rollout(wanted["jobExecutionsRolloutConfig"])
     assert rate == found.base
     assert max(rate, most) >= found.most
@@ -54,7 +56,7 @@ def test_every_request_is_one_that_aws_takes(things: int, rate: int, most: int, 
 
 def test_brakes_are_taken_off_by_name_only() -> None:
     """Without an abort and a timeout there is none of either, and only what failed is retried."""
-    wanted = job.request(["arn:group"], 10, Brakes(abort_at=None, minutes=0, retries=2))
+    wanted = jobs.request(["arn:group"], 10, Brakes(abort_at=None, minutes=0, retries=2))
     assert "abortConfig" not in wanted
     assert "timeoutConfig" not in wanted
     assert {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 2}]} == wanted["jobExecutionsRetryConfig"]

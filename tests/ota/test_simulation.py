@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iotctl.jobs import Brakes, request
 from iotctl.ota import simulation
-from iotctl.ota.job import Brakes, request
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

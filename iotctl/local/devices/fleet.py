@@ -12,28 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotctl import bundle
 from iotctl.errors import Integrity, Interrupted, NotFound, Usage
 from iotctl.local.devices import download, installer, sdk
-from iotctl.local.devices.agent import Install, Pause, Reboot
+from iotctl.local.devices.credentials import Credentials
 from iotctl.local.devices.device import Device
 from iotctl.local.devices.installer import Site
-from iotctl.local.devices.link import Link
+from iotctl.local.devices.light import Light
 from iotctl.local.devices.session import Identity, allow_thousands
 from iotctl.local.devices.tally import Row, Tally
-from iotctl.local.devices.thing import REFUSAL, Publish, Told, Wait
+from iotctl.local.devices.thing import REFUSAL
 from iotctl.manifest import Self
 from iotctl.target import Target
 from iotctl.text import count
 from iotctl.trust import FILE as TRUST_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from iotctl.local.devices.device import Action
-    from iotctl.local.devices.installer import Outcome
     from iotctl.local.devices.roles import Role
 
 FEW: Final = 5
@@ -44,6 +42,11 @@ INSTALLING: Final = 16
 """So many light things at most download and install at one time."""
 STATE: Final = "state"
 """Beside the bundles: what the things have installed."""
+CREDENTIALS: Final = ".credentials"
+"""There, for each thing: the keys that it has made itself."""
+
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 _PROGRESS_SECONDS = 1.0
@@ -171,15 +174,14 @@ class _Running:
             role = parts[member.identity.thing_name]
             device = Device(member.identity.thing_name, role)
             install = partial(installer.install, site=_acting(member.site, role), stop=self._stopping)
+            credentials = Credentials(member.site.root / CREDENTIALS, member.identity)
             if through_sdk:
                 paced = member.target.kind != "local"
                 say = loop.call_soon_threadsafe
-                carry = partial(
-                    sdk.carry, member.identity, device, install, self.tally, say, self._stopping, paced=paced
-                )
+                carry = partial(sdk.carry, credentials, device, install, self.tally, say, self._stopping, paced=paced)
                 self._add(loop.run_in_executor(self._threads, carry))
             else:
-                light = _Light(member.identity, device, self.tally, gate, partial(self._installing, install))
+                light = Light(credentials, device, self.tally, gate, partial(self._in_thread, install), self._in_thread)
                 self._add(asyncio.ensure_future(light.link.keep()))
 
     async def news(self) -> list[Row]:
@@ -211,20 +213,15 @@ class _Running:
             await asyncio.sleep(_PROGRESS_SECONDS)
             self.tally.progress()
 
-    def _installing(
-        self,
-        install: Callable[[Mapping[str, Any]], Outcome],
-        document: Mapping[str, Any],
-        done: Callable[[Outcome], None],
-    ) -> None:
-        """Install in a thread; the loop goes on."""
+    def _in_thread(self, function: Callable[[_Given], _Found], given: _Given, done: Callable[[_Found], None]) -> None:
+        """Do it in a thread; the loop goes on."""
 
-        async def installed() -> None:
+        async def doing() -> None:
             # What is stopped is told to nobody: at the next start the same job goes on.
             with contextlib.suppress(Interrupted):
-                done(await asyncio.get_running_loop().run_in_executor(self._threads, install, document))
+                done(await asyncio.get_running_loop().run_in_executor(self._threads, function, given))
 
-        self._add(asyncio.ensure_future(installed()))
+        self._add(asyncio.ensure_future(doing()))
 
     def _add(self, job: asyncio.Future[None]) -> None:
         job.add_done_callback(self._done)
@@ -239,72 +236,6 @@ class _Running:
     def _end(self) -> None:
         self.ended.set()
         self._stirred.set()
-
-
-class _Light:
-    """A device on a light connection.
-
-    Args:
-        identity: who connects, and where.
-        device: what acts.
-        tally: is told what happens.
-        gate: how many connect at one time.
-        install: installs a job document, and calls back with the outcome.
-
-    """
-
-    __slots__ = ("_device", "_install", "_tally", "link")
-
-    def __init__(
-        self,
-        identity: Identity,
-        device: Device,
-        tally: Tally,
-        gate: asyncio.Semaphore,
-        install: Callable[[Mapping[str, Any], Callable[[Outcome], None]], None],
-    ) -> None:
-        self._device = device
-        self._tally = tally
-        self._install = install
-        self.link = Link(
-            identity,
-            device.filters,
-            gate=gate,
-            on_up=self._up,
-            on_message=lambda topic, payload: self._perform(device.received(topic, payload)),
-            on_down=lambda error: tally.down(device.name, error),
-        )
-
-    def _up(self) -> None:
-        self._tally.up(self._device.name)
-        self._perform(self._device.connected())
-
-    def _due(self, shadow_name: str | None) -> None:
-        self._perform(self._device.due(shadow_name))
-
-    def _resume(self) -> None:
-        self._perform(self._device.resume())
-
-    def _installed(self, outcome: Outcome) -> None:
-        self._perform(self._device.installed(outcome))
-
-    def _perform(self, actions: Iterable[Action]) -> None:
-        later = asyncio.get_running_loop().call_later
-        for action in actions:
-            match action:
-                case Publish(topic, payload):
-                    self.link.publish(topic, payload)
-                case Wait(seconds, shadow_name):
-                    later(seconds, self._due, shadow_name)
-                case Told():
-                    self._tally.told(self._device.name, action)
-                case Install(document):
-                    self._install(document, self._installed)
-                case Pause(seconds):
-                    later(seconds, self._resume)
-                case Reboot(seconds):
-                    self._device.rebooted()
-                    self.link.drop(seconds)
 
 
 def _acting(site: Site, role: Role) -> Site:
@@ -324,6 +255,7 @@ def _member(place: Path, trust_file: Path) -> Member | None:
             certificate=place / config["certificateFile"],
             key=place / config["keyFile"],
             ca_file=place / config["rootCaFile"],
+            certificate_id=config.get("certificateId", ""),
         )
         known = Self(config["thingName"], config.get("thingType") or "", tuple(config.get("thingGroups") or ()))
         site = Site(known, place.parent.with_name(STATE) / place.name, trust_file, _hosts(identity.endpoint))

@@ -27,8 +27,11 @@ _RANDOM = random.SystemRandom()
 class Link:
     """A connection that is kept up: where it is lost it comes back after a while, with the same filters.
 
+    Attributes:
+        identity: who connects next.
+
     Args:
-        identity: who connects, and where.
+        identity: who connects first, and where.
         filters: subscribed at each connect.
         gate: how many connect at one time.
         on_up: the connection is there, its filters too.
@@ -43,11 +46,11 @@ class Link:
         "_filters",
         "_first_wait",
         "_gate",
-        "_identity",
         "_on_down",
         "_on_message",
         "_on_up",
         "_session",
+        "identity",
     )
 
     def __init__(
@@ -61,7 +64,7 @@ class Link:
         on_down: Callable[[Error], None],
         first_wait: float = 1.0,
     ) -> None:
-        self._identity = identity
+        self.identity = identity
         self._filters = filters
         self._gate = gate
         self._on_up = on_up
@@ -82,6 +85,11 @@ class Link:
         if self._session is not None:
             self._session.abort()
 
+    def leave(self) -> None:
+        """Say goodbye; it comes back at once."""
+        if self._session is not None:
+            self._session.disconnect()
+
     async def keep(self) -> None:
         """Connect, and again whenever the connection ends, until this is cancelled."""
         loop = asyncio.get_running_loop()
@@ -90,7 +98,7 @@ class Link:
             began = loop.time()
             try:
                 async with self._gate:
-                    self._session = await connect(self._identity, self._filters, self._on_message)
+                    self._session = await connect(self.identity, self._filters, self._on_message)
                 self._on_up()
                 # Shielded, so that to cancel this is not to settle that.
                 reason = await asyncio.shield(self._session.closed)

@@ -41,7 +41,12 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Where a thing connects, and the files that prove who it is; its client id is its name."""
+    """Where a thing connects, and the files that prove who it is; its client id is its name.
+
+    Attributes:
+        certificate_id: of that certificate, where somebody wants to know it.
+
+    """
 
     thing_name: str
     endpoint: str
@@ -49,6 +54,7 @@ class Identity:
     certificate: Path
     key: Path
     ca_file: Path
+    certificate_id: str = ""
 
 
 class Session(asyncio.Protocol):
