@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.errors import Temporary
 from iotctl.inbox import Inbox
-from iotctl.mqtt import Message, taken
 from iotctl.semantics import topics
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ class Connections:
             Of each, in order: `connected`.
 
         """
+        from iotctl.mqtt import Message, taken
+
         if self._connection is None:
             raise Temporary("nobody listens to the broker", code="NotWatching")
         with self._lock:

@@ -37,6 +37,7 @@ _CODES = {
     errors.Locked: 11,
     errors.Local: 12,
     errors.Timeout: 13,
+    errors.Unanswered: 13,
     errors.Interrupted: 130,
 }
 

@@ -64,8 +64,9 @@ def find(thing_name: str, bundles: Path | None) -> Path | None:
             directory = bundle.only_directory(Path.cwd())
         except Usage:
             return None
-        return directory / made.DEVICES / name if (directory / made.DEVICES / name).is_dir() else None
-    place = bundles / made.DEVICES / name
+        place = bundle.newest(directory / made.DEVICES / name)
+        return place if place.is_dir() else None
+    place = bundle.newest(bundles / made.DEVICES / name)
     if place.is_dir():
         return place
     gone = bundles / made.REVOKED / name
