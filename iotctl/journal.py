@@ -119,12 +119,15 @@ class Journal:
         """Record that a run starts or goes on; whether it is a resume (begun before, and not ended well).
 
         A run that had ended well starts from its first row again: running it again is how an operator checks that
-        everything still stands, and every step is safe to repeat. What a run did that this one takes back is no
-        longer so, and is dropped before it begins.
+        everything still stands, and every step is safe to repeat. So does one of which nothing was left but a wait:
+        what was done is awaited no more once somebody else has changed it. What a run did that this one takes back is
+        no longer so, and is dropped before it begins.
         """
-        ended_well = self._connection.execute(
-            "SELECT 1 FROM run WHERE id = ? AND exit_code = 0", (plan.run_id,)
-        ).fetchone()
+        waited = plan.wait is not None and self.count(plan.run_id, "done") == len(plan.rows)
+        ended_well = (
+            waited
+            or self._connection.execute("SELECT 1 FROM run WHERE id = ? AND exit_code = 0", (plan.run_id,)).fetchone()
+        )
         with self._transaction():
             stale = (plan.forgets, plan.run_id if ended_well else "")
             self._connection.executemany("DELETE FROM row WHERE run = ?", ((run_id,) for run_id in stale))

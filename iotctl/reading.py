@@ -138,7 +138,8 @@ class Reading:
         elif isinstance(error, Denied) and not ours:
             self.beyond.setdefault(attribute, f"{op} is not allowed")
         else:
-            self.unread.setdefault(attribute, f"{op} failed{how_many}: {error.cause or error.message}")
+            why = (error.cause or error.message).removeprefix(f"{op}: ")
+            self.unread.setdefault(attribute, f"{op} failed{how_many}: {why}")
             self.again = self.again or not isinstance(error, Denied)
 
     def _announce(self, op: str, number: int) -> None:

@@ -8,6 +8,7 @@ import resource
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from iotctl.errors import Exit
 from iotctl.journal import FILE_NAME, REPORT_NAME, Journal, Outcome, guarded
-from iotctl.plan import Plan
+from iotctl.plan import Plan, Wait
 from iotctl.result import Failure
 from iotctl.target import Target
 
@@ -69,6 +70,18 @@ def test_running_again_resumes_what_did_not_end_well(
             journal.finish("r1", ended)
         assert resumes == journal.begin(_plan())
         assert frozenset(settled) == journal.settled("r1", ["t0"])
+
+
+def test_what_only_a_wait_was_left_of_is_done_again(tmp_path: Path) -> None:
+    """Somebody may have changed meanwhile what is waited for; while things are left to do, those done stay done."""
+    for done, resumes in ((1, True), (2, False)):
+        run = f"r{done}"
+        waits = replace(_plan(2, run), wait=Wait("iot:DescribeThing", {}, (), 1.0, "come"))
+        with Journal(tmp_path) as journal:
+            journal.begin(waits)
+            journal.record(run, [_outcome(number) for number in range(done)])
+            journal.finish(run, Exit.TIMEOUT)
+            assert (resumes, resumes) == (journal.begin(waits), "t0" in journal.settled(run, ["t0"]))
 
 
 def test_secrets_never_get_into_the_journal(tmp_path: Path) -> None:

@@ -70,10 +70,18 @@ def watch(context: Context, wanted: Asked, how: How) -> Generator[Mapping[str, A
     Returns:
         How many audits there were, and what they found; PARTIAL where the last one was incomplete.
 
+    Raises:
+        Usage: at once, where `how.notify` has a word that is none.
+
     """
-    with contextlib.ExitStack() as stack, Journal(context.home) as journal:
-        line = _Line(context, stack)
-        notifiers = notify.parse(how.notify, context, line.connection)
+    line = _Line(context)
+    return _watched(context, wanted, how, line, notify.parse(how.notify, context, line.connection))
+
+
+def _watched(
+    context: Context, wanted: Asked, how: How, line: _Line, notifiers: Mapping[str, Notifier]
+) -> Generator[Mapping[str, Any] | Remark, None, Result]:
+    with line.stack, Journal(context.home) as journal:
         watcher = _Watcher(context, wanted, journal, notifiers)
         if how.on_change:
             line.connection().subscribe(_CHANGES)
@@ -104,7 +112,7 @@ class _Line:
     """The operator's MQTT connection, made when it is first needed."""
 
     context: Context
-    stack: contextlib.ExitStack
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _made: list[Connection] = field(default_factory=list)
 
     def connection(self) -> Connection:

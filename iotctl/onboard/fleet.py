@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 from iotctl import text
 from iotctl.errors import BadInput, Error, Usage
 from iotctl.onboard import row
-from iotctl.onboard.hierarchy import Hierarchy
 from iotctl.onboard.row import THING_NAME, Reading
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ class Fleet:
         digest: SHA-256 of the rows' content; the same for any column order, line ending or byte order mark.
         warnings: what was accepted and is odd.
         policies, thing_types, thing_groups, billing_groups: how many rows name each.
-        hierarchy: which thing group is below which, as the rows say it.
         shadows: how many rows set an initial desired state.
 
     """
@@ -64,7 +62,6 @@ class Fleet:
         self.thing_types: Counter[str] = Counter()
         self.thing_groups: Counter[str] = Counter()
         self.billing_groups: Counter[str] = Counter()
-        self.hierarchy = Hierarchy()
         self.shadows = 0
         self._count = 0
         self._capitals = False
@@ -113,12 +110,10 @@ class Fleet:
         """Keep a valid row.
 
         Raises:
-            Usage: another line has the same thing with other values, or puts one of its groups elsewhere.
+            Usage: another line has the same thing with other values.
 
         """
         thing, content = spec["thingName"], text.canonical(spec)
-        for path in spec.get("groupPaths", ()):
-            self.hierarchy.add(path, line)
         try:
             self._rows.execute("INSERT INTO row VALUES (?, ?, ?)", (line, thing, content))
         except sqlite3.IntegrityError:
@@ -212,9 +207,6 @@ def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fle
             if len(faults) < _MOST_FAULTS:
                 where = f"{source}:{line}"
                 faults.append(Usage(f"{where}: {error.message}", code=error.code, on=where))
-    for line, words in () if bad else _of_groups(fleet):
-        bad += 1
-        faults.append(Usage(f"{source}:{line}: {words}", code="Hierarchy", on=f"{source}:{line}"))
     if bad:
         raise BadInput(
             f"{source}: {text.count(bad, 'bad line')}; nothing was called, nothing was written",
@@ -226,20 +218,6 @@ def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fle
         raise Usage(f"{source} has a header and no rows", code="NoRows", on=source)
     fleet.close()
     return fleet
-
-
-def _of_groups(fleet: Fleet) -> Iterator[tuple[int, str]]:
-    """What is wrong with the thing groups of all rows together, with a line that says so."""
-    hierarchy = fleet.hierarchy
-    rings = list(hierarchy.faults())
-    yield from rings
-    families: dict[str, list[str]] = {}
-    for group in fleet.thing_groups if not rings else ():
-        families.setdefault([group, *hierarchy.above(group)][-1], []).append(group)
-    for root, members in families.items():
-        if len(members) > 1:
-            for line, named in fleet.lines_with_groups(members):
-                yield line, f"the thing groups {' and '.join(named)} are in one hierarchy (of {root})"
 
 
 def _records(stream: TextIO, source: str, delimiter: str) -> Iterator[tuple[int, list[str] | Usage]]:

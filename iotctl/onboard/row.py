@@ -189,7 +189,7 @@ def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: l
         faults.append(
             f"the name of a core may have {longest} characters: its policy knows it by its certificate's name"
         )
-    groups, paths, wrong = _groups(values.get("thing_groups", ""))
+    groups, wrong = _groups(values.get("thing_groups", ""))
     faults += wrong
     if thing_type:
         checked(names.THING_TYPE_NAME, thing_type)
@@ -211,23 +211,17 @@ def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: l
         "policyName": policy_name,
         "attributes": attributes,
         "shadow": _shadow(values, layout, faults) if layout.shadow else None,
-        **({"groupPaths": paths} if paths else {}),
     }
 
 
 @functools.lru_cache(maxsize=4096)
-def _groups(cell: str) -> tuple[Sequence[str], Sequence[Sequence[str]], Sequence[str]]:
-    """The thing groups that a cell names, where they are (`site/line/press`), and what is wrong with them."""
-    paths = [[name.strip() for name in path.split("/")] for path in cell.split(";") if path.strip()]
-    groups = sorted({path[-1] for path in paths})
-    faults = [
-        text.sanitize(fault)
-        for name in dict.fromkeys(name for path in paths for name in path)
-        if (fault := names.THING_GROUP_NAME.fault(name))
-    ]
+def _groups(cell: str) -> tuple[Sequence[str], Sequence[str]]:
+    """The thing groups that a cell names, and what is wrong with them: many rows name the same."""
+    groups = [group.strip() for group in cell.split(";") if group.strip()]
+    faults = [text.sanitize(fault) for group in groups if (fault := names.THING_GROUP_NAME.fault(group))]
     if len(groups) > names.GROUPS_PER_THING:
         faults.append(f"{len(groups)} thing groups, more than {names.GROUPS_PER_THING}")
-    return groups, sorted(path for path in paths if len(path) > 1), faults
+    return sorted(set(groups)), faults
 
 
 def _shadow(values: Mapping[str, str], layout: Layout, faults: list[str]) -> str | None:

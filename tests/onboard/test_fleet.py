@@ -146,7 +146,7 @@ def test_odd_names_that_aws_allows_are_accepted(read: Callable[..., fleet.Fleet]
     ("cells", "reason"),
     [
         ("x,t t,,,,,", "thing type name 't t' has ' '"),
-        ("x,,g h,,,,", "thing group name 'g h'"),
+        ("x,,g/h,,,,", "thing group name 'g/h'"),
         ("x,," + ";".join(f"g{n}" for n in range(11)) + ",,,,", "11 thing groups, more than 10"),
         ("x,,,b b,,,", "billing group name"),
         ("x,,,,p/q,,", "policy name 'p/q'"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, not_found, operation
+from iotctl.local.services import AwsError, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, held_tags, put_tags, requested_tags, taggable
 from iotctl.local.services.things import by_name_or_arn, named
@@ -21,6 +22,8 @@ CREATE TABLE IF NOT EXISTS billing_group (
 ) WITHOUT ROWID
 """
 
+_GROUPS: Final = Named("billing_group", "billinggroup", "Billing group {} not found")
+
 
 @operation("iot:CreateBillingGroup")
 def create_billing_group(
@@ -31,8 +34,8 @@ def create_billing_group(
 ) -> dict[str, Any]:
     """Create a billing group; again with the same configuration is success."""
     description = (billingGroupProperties or {}).get("billingGroupDescription", "")
-    arn = _arn(store, billingGroupName)
-    found = _find(store, billingGroupName)
+    arn = _GROUPS.arn(store, billingGroupName)
+    found = _GROUPS.find(store, billingGroupName)
     if found is None:
         identity = str(uuid.uuid4())
         store.execute(
@@ -54,11 +57,11 @@ def create_billing_group(
 @operation("iot:DescribeBillingGroup")
 def describe_billing_group(store: Store, billingGroupName: str) -> dict[str, Any]:
     """What is known of a billing group."""
-    row = _known(store, billingGroupName)
+    row = _GROUPS.known(store, billingGroupName)
     return {
         "billingGroupName": billingGroupName,
         "billingGroupId": row["id"],
-        "billingGroupArn": _arn(store, billingGroupName),
+        "billingGroupArn": _GROUPS.arn(store, billingGroupName),
         "version": row["version"],
         "billingGroupProperties": {"billingGroupDescription": row["description"]} if row["description"] else {},
         "billingGroupMetadata": {"creationDate": row["created"]},
@@ -70,7 +73,7 @@ def update_billing_group(
     store: Store, billingGroupName: str, billingGroupProperties: dict[str, str], expectedVersion: int | None = None
 ) -> dict[str, Any]:
     """Change the description; the version grows by one."""
-    row = _known(store, billingGroupName)
+    row = _GROUPS.known(store, billingGroupName)
     _expected(row, expectedVersion)
     description = billingGroupProperties.get("billingGroupDescription", row["description"])
     store.execute(
@@ -82,13 +85,13 @@ def update_billing_group(
 @operation("iot:DeleteBillingGroup")
 def delete_billing_group(store: Store, billingGroupName: str, expectedVersion: int | None = None) -> None:
     """Delete a billing group; its things stay, in none. One that does not exist is no error."""
-    row = _find(store, billingGroupName)
+    row = _GROUPS.find(store, billingGroupName)
     if row is None:
         return
     _expected(row, expectedVersion)
     store.execute("UPDATE thing SET billing_group = NULL WHERE billing_group = ?", billingGroupName)
     store.execute("DELETE FROM billing_group WHERE name = ?", billingGroupName)
-    forget_tags(store, _arn(store, billingGroupName))
+    forget_tags(store, _GROUPS.arn(store, billingGroupName))
 
 
 @operation("iot:ListBillingGroups")
@@ -105,7 +108,7 @@ def list_billing_groups(
         size=maxResults,
         token=nextToken,
     )
-    groups = [{"groupName": row["name"], "groupArn": _arn(store, row["name"])} for row in rows]
+    groups = [{"groupName": row["name"], "groupArn": _GROUPS.arn(store, row["name"])} for row in rows]
     return {"billingGroups": groups, "nextToken": token}
 
 
@@ -120,7 +123,7 @@ def add_thing_to_billing_group(
 ) -> None:
     """Put a thing in a billing group; it leaves the one it was in."""
     group = by_name_or_arn(store, "billinggroup", billingGroupName, billingGroupArn)
-    _known(store, group)
+    _GROUPS.known(store, group)
     thing = named(store, thingName, thingArn)
     store.execute("UPDATE thing SET billing_group = ? WHERE name = ?", group, thing)
     store.publish(f"$local/thing/{thing}", {"operation": "UPDATED"})
@@ -137,7 +140,7 @@ def remove_thing_from_billing_group(
 ) -> None:
     """Take a thing out of a billing group; one that is not in it is no error."""
     group = by_name_or_arn(store, "billinggroup", billingGroupName, billingGroupArn)
-    _known(store, group)
+    _GROUPS.known(store, group)
     thing = named(store, thingName, thingArn)
     if store.execute("UPDATE thing SET billing_group = NULL WHERE name = ? AND billing_group = ?", thing, group):
         store.publish(f"$local/thing/{thing}", {"operation": "UPDATED"})
@@ -148,7 +151,7 @@ def list_things_in_billing_group(
     store: Store, billingGroupName: str, nextToken: str | None = None, maxResults: int | None = None
 ) -> dict[str, Any]:
     """The things of a billing group by name."""
-    _known(store, billingGroupName)
+    _GROUPS.known(store, billingGroupName)
     rows, token = page(
         store,
         "SELECT name FROM thing WHERE billing_group = ?",
@@ -160,29 +163,10 @@ def list_things_in_billing_group(
     return {"things": [row["name"] for row in rows], "nextToken": token}
 
 
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"billinggroup/{name}")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM billing_group WHERE name = ?", name)
-
-
-def _known(store: Store, name: str) -> sqlite3.Row:
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"Billing group {name} not found")
-    return row
-
-
 def _expected(row: sqlite3.Row, version: int | None) -> None:
     if version is not None and version != row["version"]:
         message = f"The version of billing group {row['name']} is {row['version']}, not {version}"
         raise AwsError("VersionConflictException", message)
 
 
-def _exists(store: Store, name: str) -> bool:
-    return _find(store, name) is not None
-
-
-taggable("billinggroup", _exists)
+taggable("billinggroup", _GROUPS.exists)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from iotctl.local.store import Store
 
 SCHEMA: Final = """
@@ -21,6 +20,9 @@ CREATE TABLE IF NOT EXISTS role_alias (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, seconds INTEGER NOT NULL, created REAL NOT NULL, modified REAL NOT NULL
 ) WITHOUT ROWID
 """
+
+_ALIASES: Final = Named("role_alias", "rolealias", "Role alias {} not found")
+arn, find, known = _ALIASES.arn, _ALIASES.find, _ALIASES.known
 
 _SECONDS: Final = 3600
 
@@ -108,29 +110,6 @@ def list_role_aliases(
     return {"roleAliases": [row["name"] for row in rows], "nextMarker": token}
 
 
-def arn(store: Store, name: str) -> str:
-    """The ARN of an alias."""
-    return store.arn(f"rolealias/{name}")
-
-
-def find(store: Store, name: str) -> sqlite3.Row | None:
-    """The row of an alias, if there is one."""
-    return store.row("SELECT * FROM role_alias WHERE name = ?", name)
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of an alias.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = find(store, name)
-    if row is None:
-        raise not_found(f"Role alias {name} not found")
-    return row
-
-
 def _named(store: Store, name: str) -> dict[str, str]:
     return {"roleAlias": name, "roleAliasArn": arn(store, name)}
 
@@ -146,4 +125,4 @@ def check_role(store: Store, role: str) -> None:
         raise invalid(f"{role} is not the ARN of a role of this account")
 
 
-taggable("rolealias", lambda store, name: find(store, name) is not None)
+taggable("rolealias", _ALIASES.exists)

@@ -9,8 +9,9 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
 from iotctl.local.services.defender import configuration
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS mitigation_action (
     created REAL NOT NULL, modified REAL NOT NULL
 ) WITHOUT ROWID
 """
+
+_ACTIONS: Final = Named("mitigation_action", "mitigationaction", "The mitigation action {} cannot be found")
+find, known = _ACTIONS.find, _ACTIONS.known
 
 TYPES: Final = {
     "updateDeviceCertificateParams": "UPDATE_DEVICE_CERTIFICATE",
@@ -67,7 +71,7 @@ def create_mitigation_action(
             "ResourceAlreadyExistsException",
             f"The mitigation action {actionName} already exists",
             resourceId=actionName,
-            resourceArn=_arn(store, actionName),
+            resourceArn=_ACTIONS.arn(store, actionName),
         )
     kind, action_id, now = _checked(actionParams), str(uuid.uuid4()), store.now()
     params = json.dumps(actionParams)
@@ -81,8 +85,8 @@ def create_mitigation_action(
         now,
         now,
     )
-    put_tags(store, _arn(store, actionName), tags)
-    return {"actionArn": _arn(store, actionName), "actionId": action_id}
+    put_tags(store, _ACTIONS.arn(store, actionName), tags)
+    return {"actionArn": _ACTIONS.arn(store, actionName), "actionId": action_id}
 
 
 @operation("iot:UpdateMitigationAction")
@@ -100,7 +104,7 @@ def update_mitigation_action(
         store.now(),
         actionName,
     )
-    return {"actionArn": _arn(store, actionName), "actionId": row["id"]}
+    return {"actionArn": _ACTIONS.arn(store, actionName), "actionId": row["id"]}
 
 
 @operation("iot:DescribeMitigationAction")
@@ -110,7 +114,7 @@ def describe_mitigation_action(store: Store, actionName: str) -> dict[str, Any]:
     return {
         "actionName": actionName,
         "actionType": row["type"],
-        "actionArn": _arn(store, actionName),
+        "actionArn": _ACTIONS.arn(store, actionName),
         "actionId": row["id"],
         "roleArn": row["role"],
         "actionParams": json.loads(row["params"]),
@@ -127,7 +131,7 @@ def list_mitigation_actions(
     select = "SELECT * FROM mitigation_action WHERE type = coalesce(?, type)"
     rows, token = page(store, select, [actionType], by=("name",), size=maxResults, token=nextToken)
     found = [
-        {"actionName": row["name"], "actionArn": _arn(store, row["name"]), "creationDate": row["created"]}
+        {"actionName": row["name"], "actionArn": _ACTIONS.arn(store, row["name"]), "creationDate": row["created"]}
         for row in rows
     ]
     return {"actionIdentifiers": found, "nextToken": token}
@@ -136,26 +140,8 @@ def list_mitigation_actions(
 @operation("iot:DeleteMitigationAction")
 def delete_mitigation_action(store: Store, actionName: str) -> None:
     """Delete an action; one that is not there is no error, as the operation knows none for it."""
-    forget_tags(store, _arn(store, actionName))
+    forget_tags(store, _ACTIONS.arn(store, actionName))
     store.execute("DELETE FROM mitigation_action WHERE name = ?", actionName)
-
-
-def find(store: Store, name: str) -> sqlite3.Row | None:
-    """The row of an action, if there is one."""
-    return store.row("SELECT * FROM mitigation_action WHERE name = ?", name)
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of an action.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = find(store, name)
-    if row is None:
-        raise not_found(f"The mitigation action {name} cannot be found")
-    return row
 
 
 def definition(row: sqlite3.Row) -> dict[str, Any]:
@@ -172,8 +158,4 @@ def _checked(params: dict[str, Any]) -> str:
     return TYPES[next(iter(params))]
 
 
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"mitigationaction/{name}")
-
-
-taggable("mitigationaction", lambda store, name: find(store, name) is not None)
+taggable("mitigationaction", _ACTIONS.exists)

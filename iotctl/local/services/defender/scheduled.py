@@ -9,8 +9,9 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
 from iotctl.local.services.defender import configuration, tasks
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 from iotctl.semantics import frequency as calendar
@@ -29,6 +30,8 @@ CREATE INDEX IF NOT EXISTS scheduled_audit_by_due ON scheduled_audit (due)
 """
 # `since`: when it was created or began last.
 
+_AUDITS: Final = Named("scheduled_audit", "scheduledaudit", "The scheduled audit {} cannot be found")
+
 _MOST: Final = 5
 
 
@@ -44,12 +47,12 @@ def create_scheduled_audit(
     tags: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Create a scheduled audit of checks that are enabled."""
-    if _find(store, scheduledAuditName):
+    if _AUDITS.find(store, scheduledAuditName):
         raise AwsError(
             "ResourceAlreadyExistsException",
             f"The scheduled audit {scheduledAuditName} already exists",
             resourceId=scheduledAuditName,
-            resourceArn=_arn(store, scheduledAuditName),
+            resourceArn=_AUDITS.arn(store, scheduledAuditName),
         )
     checks = configuration.all_enabled(store, targetCheckNames)
     now = store.now()
@@ -66,9 +69,9 @@ def create_scheduled_audit(
         now,
         due,
     )
-    put_tags(store, _arn(store, scheduledAuditName), tags)
+    put_tags(store, _AUDITS.arn(store, scheduledAuditName), tags)
     store.publish(f"$local/due/{scheduledAuditName}", {})
-    return {"scheduledAuditArn": _arn(store, scheduledAuditName)}
+    return {"scheduledAuditArn": _AUDITS.arn(store, scheduledAuditName)}
 
 
 @operation("iot:UpdateScheduledAudit")
@@ -82,7 +85,7 @@ def update_scheduled_audit(
     targetCheckNames: list[str] | None = None,
 ) -> dict[str, Any]:
     """Change a scheduled audit; what is not named stays, but for the days of another frequency."""
-    row = _known(store, scheduledAuditName)
+    row = _AUDITS.known(store, scheduledAuditName)
     same = frequency in {None, row["frequency"]}
     if not same or dayOfWeek or dayOfMonth:
         frequency = frequency or row["frequency"]
@@ -101,13 +104,13 @@ def update_scheduled_audit(
         checks = json.dumps(configuration.all_enabled(store, targetCheckNames))
         store.execute("UPDATE scheduled_audit SET checks = ? WHERE name = ?", checks, scheduledAuditName)
     store.publish(f"$local/due/{scheduledAuditName}", {})
-    return {"scheduledAuditArn": _arn(store, scheduledAuditName)}
+    return {"scheduledAuditArn": _AUDITS.arn(store, scheduledAuditName)}
 
 
 @operation("iot:DescribeScheduledAudit")
 def describe_scheduled_audit(store: Store, scheduledAuditName: str) -> dict[str, Any]:
     """What is known of a scheduled audit."""
-    row = _known(store, scheduledAuditName)
+    row = _AUDITS.known(store, scheduledAuditName)
     return {**_listed(store, row), "targetCheckNames": json.loads(row["checks"])}
 
 
@@ -121,8 +124,8 @@ def list_scheduled_audits(store: Store, maxResults: int | None = None, nextToken
 @operation("iot:DeleteScheduledAudit")
 def delete_scheduled_audit(store: Store, scheduledAuditName: str) -> None:
     """Delete a scheduled audit; what it found stays."""
-    _known(store, scheduledAuditName)
-    forget_tags(store, _arn(store, scheduledAuditName))
+    _AUDITS.known(store, scheduledAuditName)
+    forget_tags(store, _AUDITS.arn(store, scheduledAuditName))
     store.execute("DELETE FROM scheduled_audit WHERE name = ?", scheduledAuditName)
 
 
@@ -152,29 +155,14 @@ def _due(after: float, frequency: str, week: str | None, month: str | None, *, f
     return calendar.following(moment, frequency, week, month, first=first).timestamp()
 
 
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"scheduledaudit/{name}")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM scheduled_audit WHERE name = ?", name)
-
-
-def _known(store: Store, name: str) -> sqlite3.Row:
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"The scheduled audit {name} cannot be found")
-    return row
-
-
 def _listed(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     return {
         "scheduledAuditName": row["name"],
-        "scheduledAuditArn": _arn(store, row["name"]),
+        "scheduledAuditArn": _AUDITS.arn(store, row["name"]),
         "frequency": row["frequency"],
         "dayOfMonth": row["day_of_month"],
         "dayOfWeek": row["day_of_week"],
     }
 
 
-taggable("scheduledaudit", lambda store, name: _find(store, name) is not None)
+taggable("scheduledaudit", _AUDITS.exists)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, invalid, not_found, operation
 from iotctl.local.services.jobs import tables
 from iotctl.local.services.jobs.configuration import Draft, draft
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from iotctl.local.store import Store
+
+_TEMPLATES: Final = Named("job_template", "jobtemplate", "Job template {} cannot be found", column="id")
 
 
 @operation("iot:CreateJobTemplate")
@@ -37,7 +40,7 @@ def create_job_template(
 ) -> dict[str, Any]:
     """Create a template of a job, or of its own document and configuration."""
     given = dict(locals())
-    if _find(store, jobTemplateId):
+    if _TEMPLATES.find(store, jobTemplateId):
         raise AwsError("ConflictException", f"Job template {jobTemplateId} already exists", resourceId=jobTemplateId)
     windows = {"schedulingConfig": {"maintenanceWindows": maintenanceWindows}} if maintenanceWindows else {}
     made = draft(store, {**given, **windows}, _of_job(store, jobArn) if jobArn else None)
@@ -50,14 +53,14 @@ def create_job_template(
         json.dumps(kept),
         store.now(),
     )
-    put_tags(store, _arn(store, jobTemplateId), tags)
-    return {"jobTemplateArn": _arn(store, jobTemplateId), "jobTemplateId": jobTemplateId}
+    put_tags(store, _TEMPLATES.arn(store, jobTemplateId), tags)
+    return {"jobTemplateArn": _TEMPLATES.arn(store, jobTemplateId), "jobTemplateId": jobTemplateId}
 
 
 @operation("iot:DescribeJobTemplate")
 def describe_job_template(store: Store, jobTemplateId: str) -> dict[str, Any]:
     """What a template holds."""
-    row = _known(store, jobTemplateId)
+    row = _TEMPLATES.known(store, jobTemplateId)
     kept = json.loads(row["configuration"])
     windows = kept.pop("schedulingConfig", {}).get("maintenanceWindows")
     return {**kept, **_summary(store, row), "document": row["document"], "maintenanceWindows": windows}
@@ -73,8 +76,8 @@ def list_job_templates(store: Store, maxResults: int | None = None, nextToken: s
 @operation("iot:DeleteJobTemplate")
 def delete_job_template(store: Store, jobTemplateId: str) -> None:
     """Delete a template; the jobs that were made of it stay."""
-    _known(store, jobTemplateId)
-    forget_tags(store, _arn(store, jobTemplateId))
+    _TEMPLATES.known(store, jobTemplateId)
+    forget_tags(store, _TEMPLATES.arn(store, jobTemplateId))
     store.execute("DELETE FROM job_template WHERE id = ?", jobTemplateId)
 
 
@@ -85,7 +88,8 @@ def basis_of(store: Store, arn: str) -> Draft:
         AwsError: there is no such template.
 
     """
-    row = _find(store, arn.removeprefix(_arn(store, ""))) if arn.startswith(_arn(store, "")) else None
+    prefix = _TEMPLATES.arn(store, "")
+    row = _TEMPLATES.find(store, arn.removeprefix(prefix)) if arn.startswith(prefix) else None
     if row is None:
         raise not_found(f"Job template {arn} cannot be found")
     return Draft(row["document"], {**json.loads(row["configuration"]), "description": row["description"]})
@@ -100,28 +104,13 @@ def _of_job(store: Store, arn: str) -> Draft:
     return Draft(job.document, {key: value for key, value in job.configuration.items() if key not in dropped})
 
 
-def _arn(store: Store, template_id: str) -> str:
-    return store.arn(f"jobtemplate/{template_id}")
-
-
-def _find(store: Store, template_id: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM job_template WHERE id = ?", template_id)
-
-
-def _known(store: Store, template_id: str) -> sqlite3.Row:
-    row = _find(store, template_id)
-    if row is None:
-        raise not_found(f"Job template {template_id} cannot be found")
-    return row
-
-
 def _summary(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     return {
-        "jobTemplateArn": _arn(store, row["id"]),
+        "jobTemplateArn": _TEMPLATES.arn(store, row["id"]),
         "jobTemplateId": row["id"],
         "description": row["description"],
         "createdAt": row["created"],
     }
 
 
-taggable("jobtemplate", lambda store, name: _find(store, name) is not None)
+taggable("jobtemplate", _TEMPLATES.exists)

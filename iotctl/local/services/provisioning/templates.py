@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.role_aliases import check_role
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
@@ -33,6 +34,9 @@ CREATE TABLE IF NOT EXISTS provisioning_template_version (
     PRIMARY KEY (template, version)
 ) WITHOUT ROWID
 """
+
+_TEMPLATES: Final = Named("provisioning_template", "provisioningtemplate", "Template {} not found")
+arn, find, known = _TEMPLATES.arn, _TEMPLATES.find, _TEMPLATES.known
 
 _MOST_VERSIONS: Final = 5
 
@@ -200,29 +204,6 @@ def delete_provisioning_template_version(store: Store, templateName: str, versio
     )
 
 
-def arn(store: Store, name: str) -> str:
-    """The ARN of a template."""
-    return store.arn(f"provisioningtemplate/{name}")
-
-
-def find(store: Store, name: str) -> sqlite3.Row | None:
-    """The row of a template, if there is one."""
-    return store.row("SELECT * FROM provisioning_template WHERE name = ?", name)
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a template.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = find(store, name)
-    if row is None:
-        raise not_found(f"Template {name} not found")
-    return row
-
-
 def in_effect(store: Store, row: sqlite3.Row) -> Template:
     """The template of a row's default version."""
     body = _version(store, row["name"], row["default_version"])["body"]
@@ -283,4 +264,4 @@ def _no_hook(hook: dict[str, str] | None) -> None:
         raise AwsError("NotImplementedException", message)
 
 
-taggable("provisioningtemplate", lambda store, name: find(store, name) is not None)
+taggable("provisioningtemplate", _TEMPLATES.exists)

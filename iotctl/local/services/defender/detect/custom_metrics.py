@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 from iotctl.semantics.behaviors import METRICS
@@ -23,6 +24,8 @@ CREATE TABLE IF NOT EXISTS custom_metric (
 ) WITHOUT ROWID
 """
 
+_METRICS: Final = Named("custom_metric", "custommetric", "The custom metric {} cannot be found")
+
 
 @operation("iot:CreateCustomMetric")
 def create_custom_metric(
@@ -37,32 +40,32 @@ def create_custom_metric(
     """Define a metric; its name and type stay."""
     if metricName.startswith("aws:") or metricName in METRICS:
         raise invalid("The name of a custom metric cannot begin with aws:")
-    if _find(store, metricName):
+    if _METRICS.find(store, metricName):
         raise AwsError(
             "ResourceAlreadyExistsException",
             f"The custom metric {metricName} already exists",
             resourceId=metricName,
-            resourceArn=_arn(store, metricName),
+            resourceArn=_METRICS.arn(store, metricName),
         )
     now = store.now()
     store.execute("INSERT INTO custom_metric VALUES (?, ?, ?, ?, ?)", metricName, metricType, displayName, now, now)
-    put_tags(store, _arn(store, metricName), tags)
-    return {"metricName": metricName, "metricArn": _arn(store, metricName)}
+    put_tags(store, _METRICS.arn(store, metricName), tags)
+    return {"metricName": metricName, "metricArn": _METRICS.arn(store, metricName)}
 
 
 @operation("iot:UpdateCustomMetric")
 def update_custom_metric(store: Store, metricName: str, displayName: str) -> dict[str, Any]:
     """Give a metric another name to be shown by."""
-    _known(store, metricName)
+    _METRICS.known(store, metricName)
     sql = "UPDATE custom_metric SET display = ?, modified = ? WHERE name = ?"
     store.execute(sql, displayName, store.now(), metricName)
-    return _described(store, _known(store, metricName))
+    return _described(store, _METRICS.known(store, metricName))
 
 
 @operation("iot:DescribeCustomMetric")
 def describe_custom_metric(store: Store, metricName: str) -> dict[str, Any]:
     """What is known of a metric."""
-    return _described(store, _known(store, metricName))
+    return _described(store, _METRICS.known(store, metricName))
 
 
 @operation("iot:ListCustomMetrics")
@@ -81,7 +84,7 @@ def delete_custom_metric(store: Store, metricName: str) -> None:
     )
     if used:
         raise invalid(f"The custom metric {metricName} is used by the security profile {used['profile']}")
-    forget_tags(store, _arn(store, metricName))
+    forget_tags(store, _METRICS.arn(store, metricName))
     store.execute("DELETE FROM detect_value WHERE metric = ?", metricName)
     store.execute("DELETE FROM custom_metric WHERE name = ?", metricName)
 
@@ -91,25 +94,10 @@ def types(store: Store) -> dict[str, str]:
     return {row["name"]: row["type"] for row in store.rows("SELECT name, type FROM custom_metric")}
 
 
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"custommetric/{name}")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM custom_metric WHERE name = ?", name)
-
-
-def _known(store: Store, name: str) -> sqlite3.Row:
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"The custom metric {name} cannot be found")
-    return row
-
-
 def _described(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     return {
         "metricName": row["name"],
-        "metricArn": _arn(store, row["name"]),
+        "metricArn": _METRICS.arn(store, row["name"]),
         "metricType": row["type"],
         "displayName": row["display"],
         "creationDate": row["created"],
@@ -117,4 +105,4 @@ def _described(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-taggable("custommetric", lambda store, name: _find(store, name) is not None)
+taggable("custommetric", _METRICS.exists)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 from iotctl.semantics import topics
@@ -23,6 +24,8 @@ CREATE TABLE IF NOT EXISTS dimension (
     name TEXT PRIMARY KEY, type TEXT NOT NULL, filters TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL
 ) WITHOUT ROWID
 """
+
+_DIMENSIONS: Final = Named("dimension", "dimension", "The dimension {} cannot be found")
 
 CLIENT_ID: Final = "${iot:ClientId}"
 """What stands for the client id of the device that is measured."""
@@ -40,35 +43,35 @@ def create_dimension(
 ) -> dict[str, Any]:
     """Define a dimension; again with the same filters is success, as the client cannot tell whether it arrived."""
     filters = _checked(stringValues)
-    found = _find(store, name)
+    found = _DIMENSIONS.find(store, name)
     if found and found["filters"] != filters:
         raise AwsError(
             "ResourceAlreadyExistsException",
             f"The dimension {name} already exists",
             resourceId=name,
-            resourceArn=_arn(store, name),
+            resourceArn=_DIMENSIONS.arn(store, name),
         )
     if not found:
         now = store.now()
         store.execute("INSERT INTO dimension VALUES (?, ?, ?, ?, ?)", name, type, filters, now, now)
-        put_tags(store, _arn(store, name), tags)
-    return {"name": name, "arn": _arn(store, name)}
+        put_tags(store, _DIMENSIONS.arn(store, name), tags)
+    return {"name": name, "arn": _DIMENSIONS.arn(store, name)}
 
 
 @operation("iot:UpdateDimension")
 def update_dimension(store: Store, name: str, stringValues: list[str]) -> dict[str, Any]:
     """Give a dimension other filters."""
-    _known(store, name)
+    _DIMENSIONS.known(store, name)
     filters = _checked(stringValues)
     store.execute("UPDATE dimension SET filters = ?, modified = ? WHERE name = ?", filters, store.now(), name)
     store.publish("$local/detect/dimension", {})
-    return _described(store, _known(store, name))
+    return _described(store, _DIMENSIONS.known(store, name))
 
 
 @operation("iot:DescribeDimension")
 def describe_dimension(store: Store, name: str) -> dict[str, Any]:
     """What is known of a dimension."""
-    return _described(store, _known(store, name))
+    return _described(store, _DIMENSIONS.known(store, name))
 
 
 @operation("iot:ListDimensions")
@@ -84,7 +87,7 @@ def delete_dimension(store: Store, name: str) -> None:
     used = store.row("SELECT profile FROM security_profile_metric WHERE dimension = ? LIMIT 1", name)
     if used:
         raise invalid(f"The dimension {name} is used by the security profile {used['profile']}")
-    forget_tags(store, _arn(store, name))
+    forget_tags(store, _DIMENSIONS.arn(store, name))
     store.execute("DELETE FROM dimension WHERE name = ?", name)
 
 
@@ -102,25 +105,10 @@ def _checked(values: list[str]) -> str:
     return json.dumps(values)
 
 
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"dimension/{name}")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM dimension WHERE name = ?", name)
-
-
-def _known(store: Store, name: str) -> sqlite3.Row:
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"The dimension {name} cannot be found")
-    return row
-
-
 def _described(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     return {
         "name": row["name"],
-        "arn": _arn(store, row["name"]),
+        "arn": _DIMENSIONS.arn(store, row["name"]),
         "type": row["type"],
         "stringValues": json.loads(row["filters"]),
         "creationDate": row["created"],
@@ -128,4 +116,4 @@ def _described(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-taggable("dimension", lambda store, name: _find(store, name) is not None)
+taggable("dimension", _DIMENSIONS.exists)

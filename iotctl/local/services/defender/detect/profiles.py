@@ -9,8 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, invalid, not_found, operation
+from iotctl.local.services import AwsError, invalid, operation
 from iotctl.local.services.defender.detect import custom_metrics, dimensions
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 from iotctl.semantics.behaviors import criteria_type, faults, metric
@@ -34,6 +35,9 @@ CREATE INDEX IF NOT EXISTS security_profile_by_metric ON security_profile_metric
 CREATE INDEX IF NOT EXISTS security_profile_by_dimension ON security_profile_metric (dimension, profile)
 """
 # `retain`: MetricToRetain; `security_profile_metric`: what its behaviors and it name, `dimension` empty for none.
+
+_PROFILES: Final = Named("security_profile", "securityprofile", "The security profile {} cannot be found")
+arn, known = _PROFILES.arn, _PROFILES.known
 
 _NOT_BUILT: Final = {"STATISTICAL": "Statistical thresholds are", "MACHINE_LEARNING": "ML Detect is"}
 
@@ -88,7 +92,7 @@ def create_security_profile(
     metricsExportConfig: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Create a profile, its first version."""
-    if _find(store, securityProfileName):
+    if _PROFILES.find(store, securityProfileName):
         raise AwsError(
             "ResourceAlreadyExistsException",
             f"The security profile {securityProfileName} already exists",
@@ -199,7 +203,7 @@ def list_security_profiles(
 @operation("iot:DeleteSecurityProfile")
 def delete_security_profile(store: Store, securityProfileName: str, expectedVersion: int | None = None) -> None:
     """Delete a profile, whatever it is attached to; one that is not there is no error, as the operation knows none."""
-    row = _find(store, securityProfileName)
+    row = _PROFILES.find(store, securityProfileName)
     if row is None:
         return
     _expected(row, expectedVersion)
@@ -216,32 +220,14 @@ def profile(row: sqlite3.Row) -> Profile:
 
 def behaviors_of(store: Store, name: str) -> list[dict[str, Any]]:
     """The behaviors of a profile; none where it is not there."""
-    row = _find(store, name)
+    row = _PROFILES.find(store, name)
     found: list[dict[str, Any]] = json.loads(row["behaviors"]) if row else []
     return found
-
-
-def arn(store: Store, name: str) -> str:
-    """The ARN of a profile."""
-    return store.arn(f"securityprofile/{name}")
 
 
 def identifier(store: Store, name: str) -> dict[str, str]:
     """A profile as the listings show it."""
     return {"name": name, "arn": arn(store, name)}
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a profile.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"The security profile {name} cannot be found")
-    return row
 
 
 def _keep(store: Store, name: str, behaviors: list[dict[str, Any]]) -> None:
@@ -294,8 +280,4 @@ def _changed(store: Store, name: str) -> None:
     store.publish(f"$local/detect/{name}", {})
 
 
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM security_profile WHERE name = ?", name)
-
-
-taggable("securityprofile", lambda store, name: _find(store, name) is not None)
+taggable("securityprofile", _PROFILES.exists)
