@@ -222,24 +222,26 @@ def _preload() -> None:
         models.module(name)
     for name in _PRELOADED:
         importlib.import_module(name)
-    _share_models(models.module("boto3"), models.module("botocore.loaders"))
+    # What botocore reads and works out for each new session alike is done once, for all that are forked.
+    _share(models.module("botocore.loaders").Loader, "_cache")
+    _share(models.module("botocore.hooks").EventAliaser, "_alias_name_cache")
+    for service in _SERVICES:
+        models.module("boto3").Session("none", "none", region_name="us-east-1").client(service)
     # What is there by now is never looked through again for what nobody needs.
     gc.collect()
     gc.freeze()
 
 
-def _share_models(boto3: Any, loaders: Any) -> None:
-    """Read botocore's models once, for all that are forked: half of a short run's time goes there."""
+def _share(kind: Any, cache: str) -> None:
+    """Give all objects of a class, made from now on, one cache."""
     known: dict[Any, Any] = {}
-    begin = loaders.Loader.__init__
+    begin = kind.__init__
 
-    def init(loader: Any, *args: Any, **options: Any) -> None:
-        begin(loader, *args, **options)
-        loader._cache = known
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        setattr(self, cache, known)
 
-    loaders.Loader.__init__ = init
-    for service in _SERVICES:
-        boto3.Session("none", "none", region_name="us-east-1").client(service)
+    kind.__init__ = init
 
 
 def _supervise(connection: socket.socket) -> None:
