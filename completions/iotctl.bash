@@ -11,8 +11,8 @@ _iotctl() {
     "") known="account audit infer local onboard ota shadow --help" ;;
     "onboard") known="apply certs check doctor plan status undo --help" ;;
     "onboard check") known="--delimiter --limit --map --no-claim --policy --help" ;;
-    "onboard plan") known="--adopt --bundles --delimiter --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
-    "onboard apply") known="--adopt --bucket --bundles --ca --delimiter --dry-run --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
+    "onboard plan") known="--adopt --bundles --delimiter --encrypt-keys-to --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
+    "onboard apply") known="--adopt --bucket --bundles --ca --delimiter --dry-run --encrypt-keys-to --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "onboard doctor") known="--bundles --connect --passphrase-file --publish --role-alias --subscribe --watch --help" ;;

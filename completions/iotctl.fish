@@ -29,6 +29,7 @@ complete -c iotctl -n "__iotctl_at 'onboard check'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l adopt
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l delimiter
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l encrypt-keys-to
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l limit
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l map
@@ -45,6 +46,7 @@ complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l encrypt-keys-to
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l engine
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l limit

@@ -18,13 +18,13 @@ import hashlib
 import importlib.resources
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, files, pki
 from iotctl.errors import Conflict, Error, Integrity, Local, Usage
+from iotctl.pki import keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,41 +97,53 @@ def only_directory(here: Path) -> Path:
     raise Usage("which bundles directory?", hint=f"--bundles {found[0].name if found else 'DIR'}")
 
 
-def passphrase(source: str) -> bytes:
-    """The passphrase of encrypted keys: the first line of a file, or of standard input (`-`).
+def has_encrypted_key(bundles: Path, thing_name: str) -> bool:
+    """Whether the key in a thing's bundle is encrypted; False where there is none to be read."""
+    try:
+        config = json.loads((bundles / "devices" / directory_name(thing_name) / CONFIG).read_bytes())
+        return bool(config.get("keyEncrypted"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def private_key(path: Path, passphrase: bytes = b"") -> bytes:
+    """The private key of a bundle (PEM), opened where it is encrypted: to be held in memory only.
 
     Raises:
-        Usage: it cannot be read, or is empty.
+        Usage: it is encrypted, and the passphrase is missing or wrong. Integrity: it is no private key.
+        OSError: it cannot be read.
 
     """
-    name = "standard input" if source == "-" else source
     try:
-        first = sys.stdin.buffer.readline() if source == "-" else Path(source).read_bytes().split(b"\n", 1)[0]
-    except OSError as error:
-        raise Usage(f"{source} cannot be read: {error.strerror}", on=source) from error
-    if not (found := first.rstrip(b"\r\n")):
-        raise Usage(f"the first line of {name} is empty: there is no passphrase", code="Passphrase", on=source)
-    return found
+        return keys.opened(path.read_bytes(), passphrase)
+    except Usage as error:
+        hint = "" if passphrase else f"--passphrase-file FILE; or, for one key: openssl pkey -in {path.name}"
+        raise Usage(f"{path}: {error.message}", code=error.code, hint=hint, on=str(path)) from error
 
 
-def load(directory: Path) -> Bundle:
+def load(directory: Path, passphrase: bytes = b"") -> Bundle:
     """Read a bundle and check that it is whole and consistent.
 
+    Args:
+        directory: of the one bundle.
+        passphrase: of its key, where that is encrypted.
+
     Raises:
-        Integrity: a file is missing or damaged, or the key is not the certificate's.
+        Integrity: a file is missing or damaged, or the key is not the certificate's. Usage: the key is encrypted, and
+            the passphrase is missing or wrong.
 
     """
     try:
         config = json.loads((directory / CONFIG).read_bytes())
         certificate_pem = (directory / CERTIFICATE).read_bytes()
-        if config["keyFile"] and not pki.key_matches((directory / KEY).read_bytes(), certificate_pem):
+        if config["keyFile"] and not pki.key_matches(private_key(directory / KEY, passphrase), certificate_pem):
             raise Integrity(f"the key in {directory} is not the key of its certificate", on=config["thingName"])
         certificate = pki.read(certificate_pem)
         certificate_id = certificate.certificate_id
         if certificate_id != config["certificateId"]:
             raise Integrity(f"the certificate in {directory} is not the one its config names", on=config["thingName"])
     except (OSError, ValueError, KeyError, TypeError, Error) as error:
-        if isinstance(error, Integrity):
+        if isinstance(error, Integrity) or (isinstance(error, Usage) and error.code == keys.CODE):
             raise
         raise Integrity(
             f"the bundle {directory} is damaged: {error}",
@@ -189,9 +201,15 @@ def _clear(bundles: Path) -> None:
 
 
 class Publisher:
-    """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them."""
+    """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them.
 
-    def __init__(self) -> None:
+    Args:
+        passphrase: that the keys of bundles are encrypted with, where a step says that they are.
+
+    """
+
+    def __init__(self, passphrase: bytes = b"") -> None:
+        self._passphrase = passphrase
         self._prepared: set[Path] = set()
         self._authorities: dict[Path, pki.Authority] = {}
 
@@ -202,8 +220,9 @@ class Publisher:
             batch: one mapping per thing: `directory` (of the bundles), `thingName`, `csr` (PEM, optional), `keyType`,
                 `days`, `rootCa` (PEM), `certificateArn` (its prefix), `config` (what config.json says of the account),
                 `thingType` and `thingGroups` (optional), `runId` (of the run that makes it), `chain` (the CA's
-                certificate follows the device's in its file: who registers just in time has to show both),
-                `certificatePem` (optional: AWS has signed the CSR, and no fleet CA is needed).
+                certificate follows the device's in its file: who registers just in time has to show both), `encrypted`
+                (optional: so is the private key), `certificatePem` (optional: AWS has signed the CSR, and no fleet CA
+                is needed).
 
         Returns:
             Per thing, in order: certificateId, certificatePem, certificateArn; or the error of this one thing.
@@ -222,7 +241,7 @@ class Publisher:
             for params in batch:
                 place = directory / "devices" / directory_name(params["thingName"])
                 try:
-                    found = _existing(place, params)
+                    found = _existing(place, params, self._passphrase)
                     if found is None:
                         staging = directory / ".staging" / place.name
                         issued, chain = self._issued(directory, params)
@@ -257,14 +276,19 @@ class Publisher:
         if params.get("csr"):
             issued = authority.sign(params["csr"], common_name=thing_name, days=days)
         else:
-            issued = authority.issue(thing_name, key_type=params["keyType"], days=days)
+            hidden = self._passphrase if params.get("encrypted") else b""
+            issued = authority.issue(thing_name, key_type=params["keyType"], days=days, passphrase=hidden)
         return issued, authority.certificate_pem if params.get("chain") else ""
 
 
-def _existing(place: Path, params: Mapping[str, Any]) -> Bundle | None:
+def _existing(place: Path, params: Mapping[str, Any], passphrase: bytes) -> Bundle | None:
     if not place.is_dir():
         return None
-    found = load(place)
+    try:
+        found = load(place, passphrase)
+    except Usage as error:
+        hint = "--encrypt-keys-to FILE, with the passphrase that it was made with"
+        raise Usage(error.message, code=error.code, hint=hint, on=params["thingName"]) from error
     named = found.config["thingName"]
     if named != params["thingName"]:
         raise Conflict(
@@ -279,6 +303,12 @@ def _existing(place: Path, params: Mapping[str, Any]) -> Bundle | None:
             f"the bundle in {place} is for account {found.config['accountId']}, region {found.config['region']}",
             code="OtherAccount",
             hint="use another --bundles directory for this account",
+        )
+    if params.get("encrypted") and found.config["keyFile"] and not found.config.get("keyEncrypted"):
+        raise Conflict(
+            f"the key in {place} is not encrypted, and a bundle is never changed",
+            code="PlainKey",
+            hint="use another --bundles directory; or leave out --encrypt-keys-to",
         )
     given = params.get("certificatePem")
     if given and pki.read(given).certificate_id != found.certificate_id:
@@ -300,6 +330,7 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Is
         "runId": params.get("runId", ""),
         **params["config"],
         "keyFile": KEY if issued.private_key_pem else "",
+        **({"keyEncrypted": True} if keys.is_encrypted(issued.private_key_pem) else {}),
         "certificateFile": CERTIFICATE,
         "rootCaFile": ROOT_CA,
     }

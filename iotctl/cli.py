@@ -256,7 +256,7 @@ def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
 
     return {
         bundle.AUTHORITY: bundle.authority,
-        bundle.PUBLISH: bundle.Publisher(),
+        bundle.PUBLISH: bundle.Publisher(context.passphrase),
         made.RECORD: made.record,
         made.REVOKE: made.revoke,
         upload.OPERATION: upload.Uploader(context.aws, stop),

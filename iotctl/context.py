@@ -37,6 +37,7 @@ class Context:
         region: as `--region` named it.
         dry_run: show the plan, do nothing.
         tell: says something to a person while a long command works; the root's own.
+        passphrase: that the keys of bundles are encrypted with; kept here only, so that no plan or journal holds it.
 
     """
 
@@ -53,6 +54,7 @@ class Context:
         self.words = words
         self.tell = tell
         self.dry_run = False
+        self.passphrase = b""
         self._profile = profile
         self.region = region
         self._expect_account = expect_account

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from iotctl import text
+from iotctl import bundle, text
 from iotctl.errors import Exit
 from iotctl.onboard import observe
 from iotctl.result import Column, Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from iotctl.context import Context
+    from iotctl.journal import Run
     from iotctl.onboard.fleet import Fleet
     from iotctl.onboard.request import Request
     from iotctl.plan import Plan
@@ -44,17 +46,30 @@ def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> 
     )
 
 
+def things(run: Run, rows: Sequence[Mapping[str, Any]], directory: Path) -> Result:
+    """What a run did with each of its things; and how their keys are opened, where they are encrypted."""
+    encrypted = any(bundle.has_encrypted_key(directory, row["thingName"]) for row in rows[:1])
+    opens = "its keys are encrypted: onboard doctor and local devices take --passphrase-file FILE"
+    return Result(
+        {"runId": run.run_id, **run.counts, "rows": rows},
+        Table(_columns("thingName", "state", "line", "certificateId", "message"), rows),
+        notes=(opens,) if encrypted else (),
+        exit=Exit.OK if run.counts.get("done", 0) == run.things else Exit.PARTIAL,
+    )
+
+
+def _columns(*keys: str) -> tuple[Column, ...]:
+    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
+    return tuple(Column(key, titles.get(key, key.upper())) for key in keys)
+
+
 def arrivals(found: Iterable[dict[str, Any]], run: str) -> Result:
     """Which things of just-in-time provisioning are there by now."""
     rows = sorted(found, key=lambda row: row["line"])
     counts = Counter(row["state"] for row in rows)
-    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
-    columns = tuple(
-        Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId")
-    )
     return Result(
         {"runId": run, **counts, "rows": rows},
-        Table(columns, rows),
+        Table(_columns("thingName", "state", "line", "certificateId"), rows),
         notes=(", ".join(f"{number:,} {state}" for state, number in sorted(counts.items())),),
         exit=Exit.OK if set(counts) <= {"registered"} else Exit.PARTIAL,
     )

@@ -58,6 +58,12 @@ PassphraseFile = Annotated[
     str | None,
     typer.Option("--passphrase-file", metavar="FILE", help="Of encrypted keys: its first line; - for stdin."),
 ]
+EncryptKeysTo = Annotated[
+    str,
+    typer.Option(
+        "--encrypt-keys-to", metavar="FILE", help="A file with a passphrase: keys are encrypted; - for stdin."
+    ),
+]
 Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
 
 
@@ -79,6 +85,9 @@ def check(
         "things": len(rows),
         "thingTypes": dict(rows.thing_types),
         "thingGroups": dict(rows.thing_groups),
+        "parentGroups": {
+            name: above for name in sorted(rows.hierarchy.groups()) if (above := rows.hierarchy.parent(name))
+        },
         "billingGroups": dict(rows.billing_groups),
         "policies": dict(rows.policies),
         "initialShadows": rows.shadows,
@@ -115,6 +124,7 @@ def plan(
     limit: Limit = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    encrypt_keys_to: EncryptKeysTo = "",
     policy_on: PolicyOn = "certificate",
     adopt: Adopt = False,
     no_claim: NoClaim = False,
@@ -139,6 +149,7 @@ def plan(
         adopt,
         not no_claim,
         verify,
+        encrypt_keys_to=encrypt_keys_to,
     )
     rows = request.rows()
     planned = request.plan(ctx.obj, rows)
@@ -184,6 +195,7 @@ def apply(
     limit: Limit = None,
     key_type: KeyType = "ec-p256",
     days: Days = 3650,
+    encrypt_keys_to: EncryptKeysTo = "",
     policy_on: PolicyOn = "certificate",
     adopt: Adopt = False,
     no_claim: NoClaim = False,
@@ -231,6 +243,7 @@ def apply(
         engine=engine.value,
         role=role,
         bucket=bucket,
+        encrypt_keys_to=encrypt_keys_to,
     )
     return request.plan(ctx.obj, request.rows())
 
@@ -269,15 +282,7 @@ def status(
         rows = list(journal.rows(run))
     if chosen.command == engines.JUST_IN_TIME:
         return answers.arrivals(observe.arrived(ctx.obj.world(), rows), run)
-    titles = {"thingName": "THING", "certificateId": "CERTIFICATE"}
-    columns = tuple(
-        Column(key, titles.get(key, key.upper())) for key in ("thingName", "state", "line", "certificateId", "message")
-    )
-    return Result(
-        {"runId": run, **chosen.counts, "rows": rows},
-        Table(columns, rows),
-        exit=Exit.OK if chosen.counts.get("done", 0) == chosen.things else Exit.PARTIAL,
-    )
+    return answers.things(chosen, rows, directory)
 
 
 @options.change(
@@ -365,14 +370,14 @@ def doctor(
     Read-only. With the bundle at hand it connects over mutual TLS, as a client id that no device has: taking the
     device's own would throw off a device that is connected, and end the session that AWS keeps for it.
     """
-    from iotctl import bundle
+    from iotctl import passphrase
     from iotctl.onboard import doctor
     from iotctl.onboard.doctor.examination import Asked
 
     asked = Asked(
         thing,
         bundles,
-        bundle.passphrase(passphrase_file) if passphrase_file else b"",
+        passphrase.read(passphrase_file) if passphrase_file else b"",
         publish or (),
         subscribe or (),
         role_alias,

@@ -13,7 +13,9 @@ import functools
 import gzip
 import hashlib
 import io
+import itertools
 import json
+import re
 import sqlite3
 import sys
 import zlib
@@ -25,12 +27,17 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 from iotctl import text
 from iotctl.errors import BadInput, Error, Usage
 from iotctl.onboard import row
+from iotctl.onboard.hierarchy import Hierarchy
 from iotctl.onboard.row import THING_NAME, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _GZIP: Final = b"\x1f\x8b"
+_WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""What .xlsx, .ods and .zip files begin with, and .xls."""
+_SEPARATOR: Final = re.compile(r"sep=(.)\r?\n?")
+"""A first line by which Excel is told what is between the cells."""
 _LARGEST_CELL: Final = 131072
 _MOST_FAULTS: Final = 1000
 _ENCODINGS: Final = (
@@ -49,6 +56,7 @@ class Fleet:
         digest: SHA-256 of the rows' content; the same for any column order, line ending or byte order mark.
         warnings: what was accepted and is odd.
         policies, thing_types, thing_groups, billing_groups: how many rows name each.
+        hierarchy: which thing group is below which, as the rows say it.
         shadows: how many rows set an initial desired state.
 
     """
@@ -62,6 +70,7 @@ class Fleet:
         self.thing_types: Counter[str] = Counter()
         self.thing_groups: Counter[str] = Counter()
         self.billing_groups: Counter[str] = Counter()
+        self.hierarchy = Hierarchy()
         self.shadows = 0
         self._count = 0
         self._capitals = False
@@ -110,10 +119,12 @@ class Fleet:
         """Keep a valid row.
 
         Raises:
-            Usage: another line has the same thing with other values.
+            Usage: another line has the same thing with other values, or puts one of its groups elsewhere.
 
         """
         thing, content = spec["thingName"], text.canonical(spec)
+        for path in spec.get("groupPaths", ()):
+            self.hierarchy.add(path, line)
         try:
             self._rows.execute("INSERT INTO row VALUES (?, ?, ?)", (line, thing, content))
         except sqlite3.IntegrityError:
@@ -172,6 +183,13 @@ def _decoded(raw: io.BufferedReader, source: str, directory: Path, reading: Read
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise Usage(f"{source} is damaged: {error}", code="Gzip", on=source) from error
     head = raw.peek(4)
+    if head.startswith(_WORKBOOKS):
+        raise Usage(
+            f"{source} is a workbook or an archive, not a CSV file",
+            code="Encoding",
+            hint="save it as CSV UTF-8; or unpack it",
+            on=source,
+        )
     for mark, encoding in _ENCODINGS:
         if head.startswith(mark):
             raise Usage(
@@ -207,6 +225,9 @@ def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fle
             if len(faults) < _MOST_FAULTS:
                 where = f"{source}:{line}"
                 faults.append(Usage(f"{where}: {error.message}", code=error.code, on=where))
+    for line, words in () if bad else _of_groups(fleet):
+        bad += 1
+        faults.append(Usage(f"{source}:{line}: {words}", code="Hierarchy", on=f"{source}:{line}"))
     if bad:
         raise BadInput(
             f"{source}: {text.count(bad, 'bad line')}; nothing was called, nothing was written",
@@ -220,22 +241,52 @@ def _read(stream: TextIO, source: str, directory: Path, reading: Reading) -> Fle
     return fleet
 
 
+def _of_groups(fleet: Fleet) -> Iterator[tuple[int, str]]:
+    """What is wrong with the thing groups of all rows together, with a line that says so."""
+    hierarchy = fleet.hierarchy
+    rings = list(hierarchy.faults())
+    yield from rings
+    families: dict[str, list[str]] = {}
+    for group in fleet.thing_groups if not rings else ():
+        families.setdefault([group, *hierarchy.above(group)][-1], []).append(group)
+    for root, members in families.items():
+        if len(members) > 1:
+            for line, named in fleet.lines_with_groups(members):
+                yield line, f"the thing groups {' and '.join(named)} are in one hierarchy (of {root})"
+
+
+def _undecodable(source: str, error: UnicodeDecodeError, line: int) -> Usage:
+    """On which line the bytes are that are no UTF-8; `line` is the one that was being read."""
+    # What was decoded before is used up: the bytes at hand begin within that line.
+    where = line + error.object[: error.start].count(b"\n")
+    return Usage(
+        f"{source} is not UTF-8 (byte {error.object[error.start]:#04x} on line {where})",
+        code="Encoding",
+        hint="save it as UTF-8 (in Excel: CSV UTF-8)",
+        on=source,
+    )
+
+
 def _records(stream: TextIO, source: str, delimiter: str) -> Iterator[tuple[int, list[str] | Usage]]:
     """Each record that is not blank, with the number of its first line; a last Usage where the rest has no lines."""
     csv.field_size_limit(_LARGEST_CELL)
-    lines = csv.reader(stream, delimiter=delimiter, strict=True)
+    lines, before = iter(stream), 0
+    try:
+        first = next(lines, "")
+    except UnicodeDecodeError as error:
+        raise _undecodable(source, error, 1) from error
+    if told := _SEPARATOR.fullmatch(first):
+        delimiter, before = told[1], 1
+    records = csv.reader(lines if told else itertools.chain([first], lines), delimiter=delimiter, strict=True)
     while True:
-        line = lines.line_num + 1
+        line = records.line_num + 1 + before
         try:
-            cells = next(lines, None)
+            cells = next(records, None)
         except UnicodeDecodeError as error:
-            raise Usage(
-                f"{source} is not UTF-8 (byte {error.object[error.start]:#04x} after line {line - 1})",
-                code="Encoding",
-                hint="save it as UTF-8 (in Excel: CSV UTF-8)",
-                on=source,
-            ) from error
+            raise _undecodable(source, error, records.line_num + 1 + before) from error
         except csv.Error as error:
+            if line == 1:
+                row.refuse_delimiter(first.rstrip("\r\n"), source, delimiter)
             yield line, Usage(f"{error} (an unclosed quote, or a cell over 128 KiB)", code="Csv")
             return
         if cells is None:

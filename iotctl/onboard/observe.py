@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, templates, text
-from iotctl.errors import BadInput, Conflict, Error, NotFound, Usage
+from iotctl import bundle, templates
+from iotctl.errors import Conflict, Error, NotFound
+from iotctl.onboard import declared
 from iotctl.onboard.plan import ADOPTED, CLAIM, RUN_TAG, Missing, Place, Ways
 from iotctl.onboard.row import CORE_POLICY
 from iotctl.plan import Ref, Step
@@ -60,20 +61,23 @@ def shared(aws: Aws, fleet: Fleet, policies: Iterable[str]) -> Missing:
         policies: what `--policy` and the policy cells may say besides the names of policies: templates, files.
 
     Raises:
-        Conflict: a policy exists with another document than the template or file.
+        Conflict: something exists, and is not as declared: a policy has another document than the template or file, a
+            thing group is elsewhere or dynamic, a thing type is deprecated.
         NotFound: a row names a policy that does not exist, and is neither template nor file.
         BadInput: rows name two groups of one hierarchy.
 
     """
     documents = dict(_documents(aws, fleet, policies))
     warnings = [warning for name, document in documents.items() for warning in _flaws(name, document)]
-    groups = {name: _ask(aws, "iot:DescribeThingGroup", thingGroupName=name) for name in sorted(fleet.thing_groups)}
-    _refuse_two_of_a_hierarchy(fleet, groups)
+    types = {name: _ask(aws, "iot:DescribeThingType", thingTypeName=name) for name in sorted(fleet.thing_types)}
+    wanted = fleet.hierarchy.downwards({*fleet.thing_groups, *fleet.hierarchy.groups()})
+    groups = {name: _ask(aws, "iot:DescribeThingGroup", thingGroupName=name) for name in wanted}
+    declared.refuse_others(str(aws.target), fleet, types, groups)
+    declared.refuse_two_of_a_hierarchy(fleet, groups)
     return Missing(
-        thing_types=[
-            name for name in sorted(fleet.thing_types) if not _ask(aws, "iot:DescribeThingType", thingTypeName=name)
-        ],
+        thing_types=[name for name, found in types.items() if not found],
         thing_groups=[name for name, found in groups.items() if not found],
+        parents={name: fleet.hierarchy.parent(name) for name, found in groups.items() if not found},
         billing_groups=[
             name
             for name in sorted(fleet.billing_groups)
@@ -227,29 +231,6 @@ def _documents(aws: Aws, fleet: Fleet, given: Iterable[str]) -> Iterator[tuple[s
                 f"the policy {name} exists in {target} with another document than {source} renders to",
                 hint=f"compare: aws iot get-policy --policy-name {name}; then rename one, or name the policy itself",
             )
-
-
-def _refuse_two_of_a_hierarchy(fleet: Fleet, groups: Mapping[str, Mapping[str, Any]]) -> None:
-    """A thing may be in one group of a hierarchy only: AWS refuses the second, so the file is refused before."""
-    families: dict[str, list[str]] = {}
-    for name, found in groups.items():
-        ancestors = found.get("thingGroupMetadata", {}).get("rootToParentThingGroups", [])
-        families.setdefault(ancestors[0]["groupName"] if ancestors else name, []).append(name)
-    faults: list[Error] = [
-        Usage(
-            f"{fleet.source}:{line}: the thing groups {' and '.join(named)} are in one hierarchy (of {root})",
-            code="Hierarchy",
-            on=f"{fleet.source}:{line}",
-        )
-        for root, members in families.items()
-        if len(members) > 1
-        for line, named in fleet.lines_with_groups(members)
-    ]
-    if faults:
-        shown = text.count(len(faults), "line")
-        raise BadInput(
-            f"{fleet.source}: {shown} with two thing groups of one hierarchy; nothing was changed", tuple(faults)
-        )
 
 
 def _ask(aws: Aws, op: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's own shapes

@@ -46,6 +46,9 @@ class Missing:
 
     thing_types: Sequence[str] = ()
     thing_groups: Sequence[str] = ()
+    """Each after those that it is below."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Of these thing groups, by name; empty: it is at the top."""
     billing_groups: Sequence[str] = ()
     policies: Mapping[str, str] = field(default_factory=dict)
     """Name -> document, as JSON text."""
@@ -79,12 +82,14 @@ class Keys:
 
     Attributes:
         registered_ca: the fleet CA that signs them is registered in the account too.
+        encrypted: private keys are written encrypted; the passphrase is no part of any plan.
 
     """
 
     key_type: str = "ec-p256"
     days: int = 3650
     registered_ca: bool = False
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ def identity(digest: str, place: Place, keys: Keys, engine: str = "") -> str:
             keys.key_type,
             keys.days,
             *(["registered"] if keys.registered_ca else []),
+            *(["encrypted"] if keys.encrypted else []),
             *([engine] if engine else []),
         ],
     }
@@ -198,8 +204,11 @@ def shared_steps(
         there = Expect("thingTypeName", name, op="iot:DescribeThingType")
         yield Step("iot:CreateThingType", {"thingTypeName": name, "tags": tags}, on_exists=(there,))
     for name in missing.thing_groups:
-        there = Expect("thingGroupName", name, op="iot:DescribeThingGroup")
-        yield Step("iot:CreateThingGroup", {"thingGroupName": name, "tags": tags}, on_exists=(there,))
+        parent = missing.parents.get(name)
+        # Its parent is fixed when it is made, and is never changed: one that is elsewhere is another group.
+        there = Expect("thingGroupMetadata.parentGroupName", parent or None, op="iot:DescribeThingGroup")
+        above = {"parentGroupName": parent} if parent else {}
+        yield Step("iot:CreateThingGroup", {"thingGroupName": name, **above, "tags": tags}, on_exists=(there,))
     for name in missing.billing_groups:
         there = Expect("billingGroupName", name, op="iot:DescribeBillingGroup")
         yield Step("iot:CreateBillingGroup", {"billingGroupName": name, "tags": tags}, on_exists=(there,))
@@ -286,6 +295,7 @@ def bundled(place: Place, keys: Keys, run_id: str, *, chain: bool = False) -> St
             "runId": run_id,
             "config": place.config,
             "chain": chain or None,
+            "encrypted": keys.encrypted or None,
             # What a device must know of itself to tell whether an artifact is for it.
             "thingType": Ref("row.thingType"),
             "thingGroups": Ref("row.thingGroups"),

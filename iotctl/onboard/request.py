@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import files, pki, text
+from iotctl import files, passphrase, pki, text
 from iotctl.errors import Conflict, Usage
 from iotctl.onboard import engines, fleet, observe, row
 from iotctl.onboard import plan as planning
@@ -52,6 +52,7 @@ class Request:
     engine: str = IOTCTL
     role: str = ""
     bucket: str = ""
+    encrypt_keys_to: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, before anything is read.
@@ -65,6 +66,8 @@ class Request:
             raise Usage(f"--policy-on takes certificate or group, not {self.policy_on!r}", hint="--policy-on group")
         if self.adopt and not self.claim:
             raise Usage("--adopt claims a thing, and --no-claim claims none: give one of them")
+        if self.file == self.encrypt_keys_to == "-":
+            raise Usage("the rows and the passphrase cannot both come from standard input")
         # AWS's bulk registration takes CSRs too: whether every row has one shows when they are read.
         if self.engine not in {IOTCTL, BULK} and not self.registered_ca:
             raise Usage(f"--engine {self.engine} takes certificates of a registered CA only", hint="--ca registered")
@@ -114,7 +117,9 @@ class Request:
             one, other = rows.alike()[0]
             raise Usage(f"{one} and {other} would be one directory: the file system of {directory} ignores case")
         given = quotas(self.quotas)
-        keys = planning.Keys(self.key_type, self.days, self.registered_ca)
+        keys = planning.Keys(self.key_type, self.days, self.registered_ca, bool(self.encrypt_keys_to))
+        if self.encrypt_keys_to:
+            context.passphrase = passphrase.read(self.encrypt_keys_to)
         place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
         missing = observe.shared(context.aws, rows, [self.policy])
         if self.policy_on == "group":
@@ -131,7 +136,10 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """The request as a saved plan holds it."""
         absolute = self.file if self.file == "-" else str(Path(self.file).absolute())
-        return {**asdict(self), "file": absolute, "bundles": str(self.directory.absolute())}
+        given = self.encrypt_keys_to
+        encrypt = given if given in {"", "-"} else str(Path(given).absolute())
+        here = {"file": absolute, "bundles": str(self.directory.absolute()), "encrypt_keys_to": encrypt}
+        return {**asdict(self), **here}
 
 
 def _refuse_own_certificates(rows: Fleet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,19 +63,14 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
     if unused := sorted(set(renamed) - set(given)):
         raise Usage(f"--map names a column that {source} does not have: {unused[0]}", code="Header", on=source)
     if len(columns) == 1 and THING_NAME not in columns:
-        for other in (";", "\t", "|", ","):
-            if other != reading.delimiter and THING_NAME in [name.strip() for name in cells[0].split(other)]:
-                shown = "TAB" if other == "\t" else other
-                raise Usage(
-                    f"{source} has {shown!r} between its cells",
-                    code="Delimiter",
-                    hint=f"add --delimiter '{shown}'",
-                    on=source,
-                )
+        refuse_delimiter(cells[0], source, reading.delimiter)
     if THING_NAME not in columns:
         meant = text.nearest(THING_NAME, columns) or columns[0]
         raise Usage(
-            f"{source} has no column {THING_NAME}", code="Header", hint=f"--map {meant}={THING_NAME}", on=source
+            f"{source} has no column {THING_NAME}",
+            code="Header",
+            hint=f"--map {shlex.quote(f'{meant}={THING_NAME}')}",
+            on=source,
         )
     for position, name in enumerate(columns, 1):
         _known_column(name, position, source)
@@ -86,6 +82,20 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
             one, other = ".".join(short), ".".join(long)
             raise Usage(f"{source}: shadow:{one} holds shadow:{other}; give one of them", code="Header", on=source)
     return columns
+
+
+def refuse_delimiter(line: str, source: str, delimiter: str) -> None:
+    """Refuse a header that is one only by another delimiter.
+
+    Raises:
+        Usage: with that one.
+
+    """
+    for other in (";", "\t", "|", ","):
+        if other != delimiter and THING_NAME in [name.strip().strip('"') for name in line.split(other)]:
+            shown = "TAB" if other == "\t" else other
+            hint = f"add --delimiter '{shown}'"
+            raise Usage(f"{source} has {shown!r} between its cells", code="Delimiter", hint=hint, on=source)
 
 
 def _known_column(name: str, position: int, source: str) -> None:
@@ -145,6 +155,8 @@ def parse(cells: Sequence[str], layout: Layout, directory: Path, reading: Readin
 
     """
     columns = layout.columns
+    if len(cells) > len(columns) and not any(cells[len(columns) :]):
+        cells = cells[: len(columns)]  # spreadsheets end some lines with delimiters that the others do not have
     if len(cells) != len(columns):
         raise Usage(f"{text.count(len(cells), 'cell')} where the header has {len(columns)}", code="Cells")
     faults: list[str] = []
@@ -189,7 +201,7 @@ def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: l
         faults.append(
             f"the name of a core may have {longest} characters: its policy knows it by its certificate's name"
         )
-    groups, wrong = _groups(values.get("thing_groups", ""))
+    groups, paths, wrong = _groups(values.get("thing_groups", ""))
     faults += wrong
     if thing_type:
         checked(names.THING_TYPE_NAME, thing_type)
@@ -211,17 +223,23 @@ def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: l
         "policyName": policy_name,
         "attributes": attributes,
         "shadow": _shadow(values, layout, faults) if layout.shadow else None,
+        **({"groupPaths": paths} if paths else {}),
     }
 
 
 @functools.lru_cache(maxsize=4096)
-def _groups(cell: str) -> tuple[Sequence[str], Sequence[str]]:
-    """The thing groups that a cell names, and what is wrong with them: many rows name the same."""
-    groups = [group.strip() for group in cell.split(";") if group.strip()]
-    faults = [text.sanitize(fault) for group in groups if (fault := names.THING_GROUP_NAME.fault(group))]
+def _groups(cell: str) -> tuple[Sequence[str], Sequence[Sequence[str]], Sequence[str]]:
+    """The thing groups that a cell names, where they are (`site/line/press`), and what is wrong with them."""
+    paths = [[name.strip() for name in path.split("/")] for path in cell.split(";") if path.strip()]
+    groups = sorted({path[-1] for path in paths})
+    faults = [
+        text.sanitize(fault)
+        for name in dict.fromkeys(name for path in paths for name in path)
+        if (fault := names.THING_GROUP_NAME.fault(name))
+    ]
     if len(groups) > names.GROUPS_PER_THING:
         faults.append(f"{len(groups)} thing groups, more than {names.GROUPS_PER_THING}")
-    return sorted(set(groups)), faults
+    return groups, sorted(path for path in paths if len(path) > 1), faults
 
 
 def _shadow(values: Mapping[str, str], layout: Layout, faults: list[str]) -> str | None:

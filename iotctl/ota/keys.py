@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotctl import files, trust
-from iotctl.errors import NotFound, Usage
+from iotctl import passphrase as words
+from iotctl.errors import NotFound
 from iotctl.trust import Trust
 
 if TYPE_CHECKING:
@@ -44,10 +45,4 @@ def passphrase(path: Path | None) -> bytes:
     """
     if path is None:
         return b""
-    try:
-        first = path.read_bytes().split(b"\n", 1)[0]
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", on=str(path)) from error
-    if not first:
-        raise Usage(f"the first line of {path} is empty: there is no passphrase", on=str(path))
-    return first
+    return words.read(str(path))

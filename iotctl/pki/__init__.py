@@ -144,11 +144,15 @@ class Authority:
         """The private key, PKCS#8, unencrypted: for a private file only."""
         return self._key.private_bytes(*_PKCS8)
 
-    def issue(self, common_name: str, *, key_type: str = "ec-p256", days: float = LEAF_DAYS) -> Issued:
-        """A new device key and its certificate (client authentication, not a CA)."""
+    def issue(
+        self, common_name: str, *, key_type: str = "ec-p256", days: float = LEAF_DAYS, passphrase: bytes = b""
+    ) -> Issued:
+        """A new device key, encrypted where there is a passphrase, and its certificate (for clients, not a CA)."""
         key = new_key(key_type)
         certificate = self._sign(common_name, key.public_key(), days, ExtendedKeyUsageOID.CLIENT_AUTH)
-        return _issued(certificate, key.private_bytes(*_PKCS8))
+        encoding, form, plain = _PKCS8
+        hidden = serialization.BestAvailableEncryption(passphrase) if passphrase else plain
+        return _issued(certificate, key.private_bytes(encoding, form, hidden))
 
     def issue_server(self, common_name: str, *, dns: tuple[str, ...], addresses: tuple[str, ...], days: int) -> Issued:
         """A new server key and its certificate for these names and IP addresses."""

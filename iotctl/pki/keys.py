@@ -12,6 +12,9 @@ from iotctl.errors import Integrity, Usage
 _ENCRYPTED: Final = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 """PKCS#8, and the older form of OpenSSL."""
 
+CODE: Final = "Passphrase"
+"""The code of an error that is about one."""
+
 
 def is_encrypted(pem: bytes) -> bool:
     """Whether a passphrase is needed to use this key."""
@@ -28,11 +31,11 @@ def opened(pem: bytes, passphrase: bytes) -> bytes:
     if not is_encrypted(pem):
         return pem
     if not passphrase:
-        raise Usage("the private key is encrypted", code="Passphrase", hint="--passphrase-file FILE")
+        raise Usage("the private key is encrypted", code=CODE)
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except ValueError as error:
-        raise Usage("the private key does not open with this passphrase", code="Passphrase") from error
+        raise Usage("the private key does not open with this passphrase", code=CODE) from error
     except (TypeError, UnsupportedAlgorithm) as error:
         raise Integrity("the private key is damaged") from error
     return key.private_bytes(

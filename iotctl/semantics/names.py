@@ -62,6 +62,7 @@ ATTRIBUTE_VALUE: Final = Rule(
 ATTRIBUTES_WITHOUT_TYPE: Final = 3
 ATTRIBUTES_WITH_TYPE: Final = 50
 GROUPS_PER_THING: Final = 10
+GROUP_DEPTH: Final = 7
 SHADOW_BYTES: Final = 8192
 SHADOW_DEPTH: Final = 6
 COMMON_NAME_LENGTH: Final = 64  # RFC 5280, upper bound of a common name

@@ -66,6 +66,7 @@ def test_check_says_what_the_rows_name(iotctl: Callable[..., Ran], here: Path) -
         "things": 2,
         "thingTypes": {"t": 2},
         "thingGroups": {"g": 2, "h": 1},
+        "parentGroups": {},
         "billingGroups": {},
         "policies": {"iotctl-thing": 2},
         "initialShadows": 1,

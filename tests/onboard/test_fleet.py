@@ -146,7 +146,7 @@ def test_odd_names_that_aws_allows_are_accepted(read: Callable[..., fleet.Fleet]
     ("cells", "reason"),
     [
         ("x,t t,,,,,", "thing type name 't t' has ' '"),
-        ("x,,g/h,,,,", "thing group name 'g/h'"),
+        ("x,,g h,,,,", "thing group name 'g h'"),
         ("x,," + ";".join(f"g{n}" for n in range(11)) + ",,,,", "11 thing groups, more than 10"),
         ("x,,,b b,,,", "billing group name"),
         ("x,,,,p/q,,", "policy name 'p/q'"),
@@ -155,7 +155,7 @@ def test_odd_names_that_aws_allows_are_accepted(read: Callable[..., fleet.Fleet]
         (f"x,,,,,{'y' * 801},", "801 characters"),
         (f"x,,,,,,{'y' * 8200}", "larger than 8192 bytes"),
         ("x,,,,", "5 cells where the header has 7"),
-        ("x,,,,,,,", "8 cells where the header has 7"),
+        ("x,,,,,,,z", "8 cells where the header has 7"),
         ("../x,t t,,,,o s,", "thing type name 't t'"),
     ],
 )
@@ -260,6 +260,31 @@ def test_other_delimiters(read: Callable[..., fleet.Fleet], delimiter: str) -> N
     assert [["a", "b"]] == [row["thingGroups"] for row in read(content, delimiter=delimiter)]
 
 
+def test_a_file_as_excel_writes_it(read: Callable[..., fleet.Fleet]) -> None:
+    """A mark in front, a line that names the delimiter, CRLF, delimiters without end: the same rows; lines count."""
+    content = "\ufeffsep=;\r\nthing_name;attr:site\r\nx;oslo;;;\r\n;;;;\r\ny;\r\n"
+    found, plain = read(content), read("thing_name,attr:site\nx,oslo\ny,\n")
+    assert (plain.digest, [3, 5]) == (found.digest, [row["line"] for row in found])
+    with pytest.raises(BadInput) as caught:
+        read(f"{content}z z;\r\n")
+    assert ":6: " in caught.value.lines[0].message
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ('"thing_name";"attr:site"\n', "add --delimiter ';'"),
+        ('"thing_name"\t"attr:site"\n', "add --delimiter 'TAB'"),
+        ("Thing Name,x\n", "--map 'Thing Name=thing_name'"),
+    ],
+)
+def test_a_header_that_needs_an_option(read: Callable[..., fleet.Fleet], content: str, hint: str) -> None:
+    """It is told as it can be typed."""
+    with pytest.raises(Usage) as caught:
+        read(content)
+    assert hint == caught.value.hint
+
+
 def test_columns_are_renamed(read: Callable[..., fleet.Fleet]) -> None:
     """The file's own names, mapped to ours; a name that it does not have is told."""
     assert ["x"] == [row["thingName"] for row in read("serial\nx\n", renamed={"serial": "thing_name"})]
@@ -272,7 +297,11 @@ def test_columns_are_renamed(read: Callable[..., fleet.Fleet]) -> None:
     [
         (_PLAIN.encode("utf-16"), "is UTF-16"),
         (_PLAIN.encode("utf-32"), "is UTF-32"),
-        (b"thing_name\nx\nk\xf8be\n", "byte 0xf8"),
+        (b"thing_name\nx\nk\xf8be\n", "byte 0xf8 on line 3"),
+        (b"thing_name\n" + b"".join(b"x%d\n" % n for n in range(9000)) + b"\xff\n", "byte 0xff on line 9002"),
+        (b"\xff\nthing_name\n", "byte 0xff on line 1"),
+        (b"PK\x03\x04\x14\0", "is a workbook or an archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook or an archive"),
         (b"thing_name\n", "a header and no rows"),
         (b"thing_name\n\n , \n", "a header and no rows"),
         (b'thing_name\nx\n"y\n', "1 bad line"),
