@@ -221,11 +221,11 @@ class Rollout:
                 raise Timeout(
                     f"waited {seconds:g} s for {what}", hint="it goes on by itself; the same command waits again"
                 )
-            self._hear(tally, min(pause, left))
-            pause = min(pause * 1.5, _PAUSES[1])
+            # Who is heard for the first time runs it, and says so to Greengrass in a moment.
+            pause = _PAUSES[0] if self._hear(tally, min(pause, left)) else min(pause * 1.5, _PAUSES[1])
 
-    def _hear(self, tally: Tally | None, seconds: float) -> None:
-        """Take in what comes; a prediction of the release ends the pause."""
+    def _hear(self, tally: Tally | None, seconds: float) -> bool:
+        """Take in what comes; the first prediction of the release from a core ends the pause: whether one did."""
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0 and not self._stop.is_set():
             if not self._listens:
@@ -238,7 +238,8 @@ class Rollout:
                 elif not isinstance(item, Message):
                     self._say([f"{item.kind}: {item.detail}"])
             if tally is not None and len(tally.cores) != before:
-                return
+                return True
+        return False
 
 
 def _each(act: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Effect:

@@ -99,13 +99,14 @@ def pushing(context: Context, asked: Asked) -> Plan:
     found = model.read(path, name=asked.name, release=asked.release, labels=asked.labels, sample=asked.sample)
     made = component.component(found, asked.options)
     bucket = asked.bucket or aws.target.bucket
-    preflight.bucket(aws, bucket)
-    now, new = target(aws, asked.where)
-    release = _release(aws, made, found, bucket, kept)
-    refuse_others(aws, now, release, new)
-    canary = _canary(aws, asked.rolling, now, release.component)
-    # What is a component version already was tried when it was made one.
-    tried = trial.run(made) if release.recipe is not None else None
+    with trial.begun(made) as tried_out:
+        preflight.bucket(aws, bucket)
+        now, new = target(aws, asked.where)
+        release = _release(aws, made, found, bucket, kept)
+        refuse_others(aws, now, release, new)
+        canary = _canary(aws, asked.rolling, now, release.component)
+        # What is a component version already was tried when it was made one.
+        tried = tried_out() if release.recipe is not None else None
     options = plan.Options(
         "infer push",
         asked.rolling.wait or asked.rolling.tail,

@@ -23,7 +23,7 @@ from iotctl import text
 from iotctl.errors import Integrity, Local, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from iotctl.infer.component import Component
 
@@ -60,7 +60,17 @@ class Tried:
 
 
 def run(component: Component) -> Tried:
-    """Try a component's model.
+    """Try a component's model; see `begun`."""
+    with begun(component) as ended:
+        return ended()
+
+
+@contextlib.contextmanager
+def begun(component: Component) -> Iterator[Callable[[], Tried]]:
+    """Begin to try a component's model: other things can be done meanwhile. Whoever leaves early ends it.
+
+    Yields:
+        What waits for its end, and says what it did.
 
     Raises:
         Integrity: it is no good (exit 9), with the reason. Usage: the settings do not fit it.
@@ -94,8 +104,8 @@ def run(component: Component) -> Tried:
             "IOTCTL_WORK": str(work),
             "IOTCTL_INFERENCE": json.dumps(settings),
         }
-        code, said, words = _ended(environment, work, _seconds(settings.get("limits", {})))
-    return _judged(component, code, said, words)
+        with _started(environment, work) as running:
+            yield lambda: _judged(component, *_ended(running, _seconds(settings.get("limits", {}))))
 
 
 def _here() -> list[str]:
@@ -107,8 +117,9 @@ def _seconds(limits: Mapping[str, Any]) -> float:
     return float(limits.get("loadSeconds", _LOAD_SECONDS)) + float(limits.get("timeoutMs", _TIMEOUT_MS)) / 1000
 
 
-def _ended(environment: Mapping[str, str], work: Path, seconds: float) -> tuple[int | None, str, str]:
-    """The program's exit code (None: it did not end), what it found, and its words."""
+@contextlib.contextmanager
+def _started(environment: Mapping[str, str], work: Path) -> Iterator[subprocess.Popen[str]]:
+    """The program in a process; nothing of it is left behind."""
     with subprocess.Popen(
         [sys.executable, "-B", "-m", "inference", "check"],
         cwd=work,
@@ -121,16 +132,20 @@ def _ended(environment: Mapping[str, str], work: Path, seconds: float) -> tuple[
         start_new_session=True,
     ) as running:
         try:
-            said, words = running.communicate(timeout=seconds + _SLACK_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
-        else:
-            return running.returncode, said, words
+            yield running
         finally:
             # Its worker is in a session of its own, and ends with it (PR_SET_PDEATHSIG).
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
-        return code, "", ""
+
+
+def _ended(running: subprocess.Popen[str], seconds: float) -> tuple[int | None, str, str]:
+    """The program's exit code (None: it did not end), what it found, and its words."""
+    try:
+        said, words = running.communicate(timeout=seconds + _SLACK_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, "", ""
+    return running.returncode, said, words
 
 
 def _judged(component: Component, code: int | None, said: str, words: str) -> Tried:

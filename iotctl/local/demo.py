@@ -24,6 +24,8 @@ from iotctl.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from iotctl.mqtt import Connection
+
 FLEET: Final = "fleet.csv"
 _MOST_LINES: Final = 10
 _LATE_SECONDS: Final = 60
@@ -183,8 +185,25 @@ class Stage:
 
     def client(self) -> Aws:
         """The platform of the tour, as any AWS SDK reaches it."""
-        state = json.loads((self.home / "local" / "platform.json").read_bytes())
-        return Aws(platform=Platform.from_json(state))
+        return Aws(platform=self._platform())
+
+    def connection(self) -> Connection:
+        """An MQTT connection to it, as an operator has one; enter it to connect."""
+        from iotctl.mqtt import Connection
+
+        aws, platform = self.client(), self._platform()
+        endpoint = aws.call("iot:DescribeEndpoint", endpointType="iot:Data-ATS")["endpointAddress"]
+        return Connection.operator(
+            endpoint,
+            platform.https_port,
+            region=platform.region,
+            credentials=aws.credentials,
+            ca_file=platform.ca_file,
+            paced=False,
+        )
+
+    def _platform(self) -> Platform:
+        return Platform.from_json(json.loads((self.home / "local" / "platform.json").read_bytes()))
 
     def _run(self, command: list[str]) -> tuple[int, str]:
         if not self._terminal:

@@ -19,8 +19,8 @@ from iotctl.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotctl.aws import Aws
     from iotctl.local.demo import Line, Stage
+    from iotctl.mqtt import Connection
 
 _FILES: Final = ("digits.onnx", "digits-worse.onnx", "digits-labels.txt", "digits-sample.json")
 _HELD_OUT: Final = "digits-held-out.csv"
@@ -29,6 +29,8 @@ _CORE: Final = "edge-1"
 _GROUP: Final = "edge"
 _CANARY: Final = "edge-first"
 _PAUSE_SECONDS: Final = 0.01
+_RELAXED_SECONDS: Final = 0.025
+"""Between two images while a canary is judged: most of that time it is deployed, and a hundred are enough."""
 
 
 def edge(stage: Stage) -> Iterator[Line]:
@@ -50,13 +52,15 @@ def edge(stage: Stage) -> Iterator[Line]:
     aws = stage.client()
     aws.call("iot:CreateThingGroup", thingGroupName=_CANARY)
     aws.call("iot:AddThingToThingGroup", thingGroupName=_CANARY, thingName=_CORE)
-    camera = _Camera(aws, images)
     worse = (*push, "digits-worse.onnx", "--release", "2.0.0", *more)
-    try:
-        yield from _predicted(stage, images)
-        yield from _judged(stage, worse)
-    finally:
-        camera.stop()
+    with stage.connection() as connection:
+        camera = _Camera(connection, images)
+        try:
+            yield from _predicted(stage, images)
+            camera.pause = _RELAXED_SECONDS
+            yield from _judged(stage, worse)
+        finally:
+            camera.stop()
     yield from _rolled_back(stage, worse)
 
 
@@ -104,11 +108,17 @@ def _truth(images: Sequence[tuple[str, bytes]], seq: int) -> str:
 
 
 class _Camera:
-    """Sends the images to the core, one after the other, over and over."""
+    """Sends the images to the core, one after the other, over and over.
 
-    def __init__(self, aws: Aws, images: Sequence[tuple[str, bytes]]) -> None:
+    Attributes:
+        pause: seconds between two of them.
+
+    """
+
+    def __init__(self, connection: Connection, images: Sequence[tuple[str, bytes]]) -> None:
+        self.pause = _PAUSE_SECONDS
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send, args=(aws, images), name="camera", daemon=True)
+        self._thread = threading.Thread(target=self._send, args=(connection, images), name="camera", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -116,12 +126,12 @@ class _Camera:
         self._stop.set()
         self._thread.join()
 
-    def _send(self, aws: Aws, images: Sequence[tuple[str, bytes]]) -> None:
+    def _send(self, connection: Connection, images: Sequence[tuple[str, bytes]]) -> None:
         topic = f"iotctl/inputs/{_CORE}/digits"
         for _, image in itertools.cycle(images):
-            if self._stop.wait(_PAUSE_SECONDS):
+            if self._stop.wait(self.pause):
                 return
-            aws.call("iot-data:Publish", topic=topic, qos=1, payload=image)
+            connection.publish(topic, image)
 
 
 def _line(text: str) -> dict[str, Any]:

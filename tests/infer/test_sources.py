@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import io
+import json
 import tarfile
+import threading
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import botocore.session
+import botocore.validate
 import pytest
 
 from iotctl.aws import Aws
@@ -15,6 +21,8 @@ from iotctl.errors import Integrity, NotFound, Unsupported, Usage
 from iotctl.infer import sources
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iotctl.target import Platform
 
 
@@ -108,6 +116,107 @@ def test_of_several_training_jobs_the_newest_is_meant() -> None:
     ]
     assert "digits-2" == sources.newest(jobs, "digits-")
     assert sources.newest(jobs, "other-") is None
+
+
+class SageMaker(http.server.BaseHTTPRequestHandler):
+    """SageMaker's two operations, by botocore's own model of it: what it would not take is refused, and failed on."""
+
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    jobs: ClassVar[list[dict[str, Any]]] = []
+    asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    def do_POST(self) -> None:
+        """One request (AWS JSON 1.1)."""
+        name = self.headers["X-Amz-Target"].removeprefix("SageMaker.")
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operation = self.model.operation_model(name)
+        report = botocore.validate.ParamValidator().validate(given, operation.input_shape)
+        assert not report.has_errors(), report.generate_report()
+        self.asked.append((name, given))
+        code, answer = {"ListTrainingJobs": self._listed, "DescribeTrainingJob": self._described}[name](given)
+        assert code != 200 or set(answer) <= set(operation.output_shape.members)
+        body = json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _listed(self, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Pages of four."""
+        found = [
+            job
+            for job in sorted(self.jobs, key=lambda job: -job["CreationTime"])
+            if given["NameContains"] in job["TrainingJobName"] and job["TrainingJobStatus"] == given["StatusEquals"]
+        ]
+        assert ("CreationTime", "Descending") == (given["SortBy"], given["SortOrder"])
+        start = int(given.get("NextToken", "0"))
+        kept = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingJobStatus")
+        page = [{key: job[key] for key in kept} for job in found[start : start + 4]]
+        more = {"NextToken": str(start + 4)} if len(found) > start + 4 else {}
+        return 200, {"TrainingJobSummaries": page, **more}
+
+    def _described(self, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        for job in self.jobs:
+            if job["TrainingJobName"] == given["TrainingJobName"]:
+                return 200, job
+        return 400, {"__type": "ResourceNotFound", "message": "Requested resource not found."}
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def sagemaker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SageMaker]]:
+    """SageMaker on this machine; all else is the platform."""
+
+    class Own(SageMaker):
+        jobs: ClassVar[list[dict[str, Any]]] = []
+        asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", f"http://127.0.0.1:{server.server_port}")
+        yield Own
+        server.shutdown()
+        thread.join()
+
+
+def job(number: int, name: str, status: str = "Completed", **more: Any) -> dict[str, Any]:
+    """A training job as SageMaker describes it."""
+    arn = f"arn:aws:sagemaker:us-east-1:111122223333:training-job/{name}"
+    facts = {"TrainingJobName": name, "TrainingJobArn": arn, "TrainingJobStatus": status}
+    return {**facts, "CreationTime": 1_767_000_000 + number, **more}
+
+
+def test_the_newest_training_job_of_many_gives_its_model(
+    platform: Platform, sagemaker: type[SageMaker], tmp_path: Path
+) -> None:
+    """Over several pages, by SageMaker's own model; what failed, has another name or is not there is told."""
+    aws, bucket = Aws(), f"iotctl-{platform.account_id}-{platform.region}"
+    content = tarball(tmp_path / "model.tar.gz", ("export/digits.onnx", b"the newest model")).read_bytes()
+    aws.call("s3:PutObject", Bucket=bucket, Key="digits-9/output/model.tar.gz", Body=content)
+    made = {"ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/digits-9/output/model.tar.gz"}}
+    sagemaker.jobs += [
+        *(job(number, f"my-digits-{number}") for number in range(100, 106)),
+        *(job(number, f"digits-{number}", **(made if number == 9 else {})) for number in range(10)),
+        job(200, "digits-200", "Failed", FailureReason="AlgorithmError: \x1b[31mno memory"),
+    ]
+    found = sources.model_file(aws, None, "digits-*", tmp_path / "kept")
+    assert b"the newest model" == found.read_bytes()
+    assert [found] == list((tmp_path / "kept").iterdir())
+    assert [*["ListTrainingJobs"] * 4, "DescribeTrainingJob"] == [name for name, _ in sagemaker.asked]
+
+    assert found == sources.model_file(aws, None, "digits-9", tmp_path / "kept")
+    with pytest.raises(NotFound, match="digits-200 has no model: it is Failed") as caught:
+        sources.model_file(aws, None, "digits-200", tmp_path / "kept")
+    assert "AlgorithmError" in caught.value.cause
+    assert "\x1b" not in caught.value.cause
+    for wanted in ("digits-77", "other-*"):
+        with pytest.raises(NotFound):
+            sources.model_file(aws, None, wanted, tmp_path / "kept")
 
 
 def test_an_object_of_s3_is_fetched_in_pieces(

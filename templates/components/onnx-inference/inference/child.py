@@ -165,9 +165,15 @@ class Child:
         self.since = time.monotonic()
         yield from self._unpacker.feed(data)
 
-    def close(self) -> str:
-        """End it for good; why it ended by itself, if it did."""
+    def close(self, *, ended: bool = False) -> str:
+        """End it for good; why it ended by itself, if it did (`ended`).
+
+        It keeps nothing, so nothing is lost when it is killed, and Python takes a while to end by itself.
+        """
         self._socket.close()
+        if not ended:
+            self._killed = self._killed or "it was ended"
+            self._process.kill()
         try:
             code = self._process.wait(0.0 if self._killed else 1.0)
         except subprocess.TimeoutExpired:

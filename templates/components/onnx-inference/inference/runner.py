@@ -162,7 +162,7 @@ class Runner:
         self._selector.register(child, selectors.EVENT_READ, child)
         return child
 
-    def _end(self, child: Child) -> str:
+    def _end(self, child: Child, *, ended: bool = False) -> str:
         self._selector.unregister(child)
         if child is self.active:
             self.active = None
@@ -172,7 +172,7 @@ class Runner:
             self._candidate = None
         if child is self._before:
             self._before = None
-        return child.close()
+        return child.close(ended=ended)
 
     def _attend(self, child: Child, events: int) -> None:
         if events & selectors.EVENT_WRITE:
@@ -259,7 +259,7 @@ class Runner:
         """A worker ended: refused at the start, crashed, or killed for taking too long."""
         candidate, left = child is self._candidate, list(child.waiting)
         listened = child is self._before
-        reason = self._end(child)
+        reason = self._end(child, ended=True)
         if self.comparison:
             self.comparison.forget()
         if listened:
