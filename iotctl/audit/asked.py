@@ -123,6 +123,13 @@ def known(name: str) -> Check:
     return found
 
 
+def about(check: Check) -> str:
+    """All that is to be said of a check, for a person."""
+    whose = "ours" if check.ours else "Device Defender's"
+    resource = check.resource_type.lower().replace("_", " ")
+    return f"{check.name}: {check.severity}, {whose}, one finding for each {resource}\n\n{check.help}\n"
+
+
 def severity(word: str) -> Severity:
     """The severity of this name.
 

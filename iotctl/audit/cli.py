@@ -46,6 +46,8 @@ def checks(
         }
         for one in found
     ]
+    if name:
+        return Result({"checks": rows}, text=asked.about(found[0]))
     columns = tuple(Column(key) for key in ("checkName", "severity", "source", "finds"))
     return Result({"checks": rows}, Table(columns, rows))
 

@@ -11,12 +11,10 @@ import pytest
 from iotctl import aws
 from iotctl.audit import configuring, defender, translating
 from iotctl.errors import Temporary, Usage
-from iotctl.local import process
-from iotctl.local.state import Ports, State
 from iotctl.semantics.checks import Finding, Flaw, Rules, Verdict, load
 from iotctl.semantics.checks import State as Ended
 from iotctl.target import Platform
-from tests.audit.test_cli import FOUND, found, plant
+from tests.audit.test_cli import FOUND, found
 from tests.local.conftest import client
 
 if TYPE_CHECKING:
@@ -94,18 +92,6 @@ def test_a_part_of_the_fleet() -> None:
     assert [("finding", 1), ("finding", 1)] == [(str(one.state), one.found) for one in some.verdicts]
     none = defender.within(answer, {"p3"})
     assert ["pass", "finding"] == [str(one.state) for one in none.verdicts]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The IOTCTL_HOME of a platform with twenty good things and one fault of each kind."""
-    directory = tmp_path_factory.mktemp("defender")
-    state = State(directory / "local")
-    state.directory.mkdir(mode=0o700)
-    platform = process.background(state, Ports(0, 0, 0), None)
-    plant(platform)
-    yield directory
-    process.stop(state)
 
 
 @pytest.fixture

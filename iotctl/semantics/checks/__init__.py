@@ -10,6 +10,7 @@ Sources: the developer guide's device-defender-audit-checks and audit-chk-* page
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -135,7 +136,7 @@ class Check:
     @property
     def help(self) -> str:
         """What it finds, and why that matters."""
-        return (self.function.__doc__ or "").strip()
+        return inspect.cleandoc(self.function.__doc__ or "")
 
 
 @dataclass(frozen=True, slots=True)
