@@ -21,9 +21,9 @@ NEAR: Final = 0.005
 CREDIT: Final = 0.3
 """Seconds of slots that may be caught up with, when the calls came late: a burst that every quota allows."""
 
-FIRST_CREDIT: Final = 0.8
-"""Seconds of slots that a known quota has in store when nothing was called yet. AWS IoT does not say how deep its
-buckets are; of the services that do (EC2, ECS), none holds less than a second's. Where it is less, some are refused."""
+FULL_CREDIT: Final = 0.8
+"""The same where the quota is known, until a call is refused: what a bucket holds that nobody took from meanwhile. AWS
+IoT does not say how deep its buckets are; of the services that do (EC2, ECS), none holds less than a second's."""
 
 _KNOWN: Final = 0.995  # of a quota: the clocks of two machines differ
 _SLOW_START: Final = 3.0  # times the rate, each second until the first refusal
@@ -97,7 +97,7 @@ class Pacer:
         self.rate = rate * _KNOWN
         self._most = self.rate if known else math.inf
         self._found = 2 if known else 0  # how well the quota is known: not, roughly, well
-        self._credit = FIRST_CREDIT if known else CREDIT
+        self._credit = FULL_CREDIT if known else CREDIT
         self._next = -math.inf
         self._grown = self._refused = -math.inf
         self._held = -math.inf  # when a call last had to wait for its slot
@@ -113,11 +113,7 @@ class Pacer:
             return
         if now - self._next < 1 / self.rate:
             self._held = now
-        behind = now - self._credit
-        if self._next >= behind:
-            # What a full bucket held is used once; after that only a delay is caught up with.
-            self._credit = min(self._credit, max(CREDIT, now - self._next))
-        self._next = max(self._next, behind) + 1 / self.rate
+        self._next = max(self._next, now - self._credit) + 1 / self.rate
 
     def admitted(self, now: float) -> None:
         """A call came through."""

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from iotctl.pace import CREDIT, FIRST_CREDIT, MOST_WORKERS, Load, Meter, Pacer
+from iotctl.pace import CREDIT, FULL_CREDIT, MOST_WORKERS, Load, Meter, Pacer
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ class _Server:
 def test_a_known_quota_is_used_whole_and_never_exceeded() -> None:
     """Nothing is refused, and nothing is left over."""
     server = _Server(Pacer(50, known=True), 50)
-    assert 50 * 60 * 0.99 <= server.serve(60) <= 50 * 60 + 50 * FIRST_CREDIT
+    assert 50 * 60 * 0.99 <= server.serve(60) <= 50 * 60 + 50 * FULL_CREDIT
     assert 0 == server.refused
 
 
@@ -124,14 +124,24 @@ def test_refusals_of_one_moment_are_one_step() -> None:
 
 
 def test_what_came_late_is_caught_up_with_a_little() -> None:
-    """A full bucket is used once; then a moment's delay costs nothing, and a long rest does not become a burst."""
-    pacer = Pacer(100, known=True)
-    for now, seconds in ((1000.0, FIRST_CREDIT), (2000.0, CREDIT), (3000.0, CREDIT)):
-        burst = 0
-        while pacer.due() <= now:
-            pacer.take(now)
-            burst += 1
-        assert 100 * seconds + 1 == pytest.approx(burst, abs=1)
+    """A moment's delay costs nothing, a long rest does not become a burst; after a refusal even less is caught up."""
+    known, found = Pacer(100, known=True), Pacer(100)
+    for pacer, now, seconds in (
+        *((known, 1000.0, FULL_CREDIT), (known, 2000.0, FULL_CREDIT)),
+        *((found, 1000.0, CREDIT), (found, 2000.0, CREDIT)),
+    ):
+        assert 100 * seconds + 1 == pytest.approx(_burst(pacer, now), abs=1)
+    known.refused(2001.0)
+    assert known.rate * CREDIT / 2 + 1 == pytest.approx(_burst(known, 3000.0), abs=1)
+
+
+def _burst(pacer: Pacer, now: float) -> int:
+    """How many calls go at once."""
+    burst = 0
+    while pacer.due() <= now:
+        pacer.take(now)
+        burst += 1
+    return burst
 
 
 def test_the_meter_forgets() -> None:

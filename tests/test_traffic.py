@@ -12,7 +12,7 @@ import pytest
 from iotctl import clock
 from iotctl.errors import Interrupted, Refused, Throttled
 from iotctl.lines import Ask, Pause
-from iotctl.pace import FIRST_CREDIT
+from iotctl.pace import FULL_CREDIT
 from iotctl.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_an_operation_that_is_slow_holds_up_no_other() -> None:
             lines.submit(number, journey(*OPERATIONS))
         assert dict.fromkeys(range(80)) == settled(lines)
     took = clock.monotonic() - began
-    assert (80 - 1) / 40 - FIRST_CREDIT <= took < 3.0
+    assert (80 - 1) / 40 - FULL_CREDIT <= took < 3.0
 
 
 def test_an_error_is_raised_where_it_was_asked_for() -> None:
