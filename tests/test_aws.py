@@ -202,6 +202,18 @@ def test_how_far_the_clock_is_off(server: _Server, ahead: int) -> None:
     assert ahead - 1 <= skew <= ahead + 1 + (clock.now() - said).total_seconds()
 
 
+@pytest.mark.parametrize(("ahead", "off"), [(90, 90), (1, 0), (-90, -90)])
+def test_the_time_is_what_aws_last_said(
+    server: _Server, monkeypatch: pytest.MonkeyPatch, ahead: float, off: float
+) -> None:
+    """Corrected by what this clock is off, unless that is no more than the date of an answer can tell."""
+    monkeypatch.setattr(Aws, "kind", "aws")
+    aws = server.aws()
+    server.answer(200, _IDENTITY, date=format_datetime(clock.now() - timedelta(seconds=ahead), usegmt=True))
+    aws.call("sts:GetCallerIdentity")
+    assert abs((clock.now() - aws.now()).total_seconds() - off) < 1.5
+
+
 @pytest.mark.parametrize("headers", [{}, {"date": "noon"}])
 def test_an_answer_without_a_date_says_nothing_of_the_clock(server: _Server, headers: dict[str, str]) -> None:
     """It is unknown, never right."""

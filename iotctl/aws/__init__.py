@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import __version__, clock
@@ -21,6 +22,7 @@ from iotctl.target import Platform, Target, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from botocore.client import BaseClient
     from botocore.model import OperationModel
@@ -34,6 +36,7 @@ CONNECTIONS: Final = 64
 
 # IAM counts the report as a read.
 _READS = ("Describe", "Get", "Head", "List", "Search", "GenerateServiceLastAccessedDetails")
+_EXACT = 2.0  # seconds: the date of an answer is whole seconds, and it was some time on its way
 _STREAMED = ("payload", "Body")
 _TOKENS = {
     "nextToken": "nextToken",
@@ -64,6 +67,7 @@ class Aws:
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, bool], BaseClient] = {}
         self._methods: dict[tuple[str, bool], Any] = {}
+        self._heard: tuple[Mapping[str, str], datetime] = ({}, clock.real_now())
 
     def call(self, op: str, *, once: bool = False, **params: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's own shapes
         """The answer of one operation, without its metadata; what botocore would stream (`payload`, `Body`) is read.
@@ -100,6 +104,17 @@ class Aws:
         headers = self._answer("sts:GetCallerIdentity", {}, once=False)["ResponseMetadata"]["HTTPHeaders"]
         # The date is the second in which it answered, somewhere between the two readings of this clock.
         return refusals.ahead(headers, before + (clock.real_now() - before) / 2)
+
+    def now(self) -> datetime:
+        """The time as AWS's last answer told it: what AWS notes of jobs is judged by AWS's own clock.
+
+        An answer tells it to the second, so a machine's clock that is as good as that counts as it is. On the local
+        platform it is the time of this process, which the platform's clock turns (`Context.platform`).
+        """
+        headers, moment = self._heard
+        ahead = refusals.ahead(headers, moment) if self.kind == "aws" else None
+        exact = ahead is None or abs(ahead) < _EXACT
+        return clock.now() if exact else clock.now() - timedelta(seconds=ahead or 0.0)
 
     def members(self, op: str) -> frozenset[str]:
         """The names of an operation's parameters."""
@@ -165,6 +180,7 @@ class Aws:
                 raise
             log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)
             raise translated from error
+        self._heard = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}), clock.real_now()
         if log.isEnabledFor(logging.DEBUG):
             taken = (clock.monotonic() - started) * 1000
             request_id = answer.get("ResponseMetadata", {}).get("RequestId", "-")

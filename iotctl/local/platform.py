@@ -263,7 +263,7 @@ class _Running:
         kind, name = event.topic.split("/", 2)[1:]
         if kind == "due":
             for scheduler in self._schedulers:
-                scheduler.look()
+                scheduler.look_soon()
             return
         if kind == "audit":
             self._witness.look()

@@ -36,6 +36,7 @@ class Scheduler:
         self._next_due = next_due
         self._run_due = run_due
         self._timer: asyncio.TimerHandle | None = None
+        self._looking = False
 
     def start(self) -> None:
         """Begin, in a running event loop: what became due while nothing ran is done first."""
@@ -43,9 +44,16 @@ class Scheduler:
 
     def stop(self) -> None:
         """Do nothing more."""
+        self._looking = False
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def look_soon(self) -> None:
+        """`look`, once for all who ask for it in this turn of the event loop."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look_now)
 
     def look(self) -> None:
         """Set the timer anew: what is due next has changed."""
@@ -54,6 +62,10 @@ class Scheduler:
         if due is not None:
             wait = min(clock.real_seconds(max(0.0, due - self._store.now())), LONGEST_WAIT)
             self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
+
+    def _look_now(self) -> None:
+        if self._looking:
+            self.look()
 
     def _wake(self) -> None:
         due = self._next_due(self._store)

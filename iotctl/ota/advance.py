@@ -42,12 +42,10 @@ def step(context: Context, written: str, *, approve: bool) -> Plan | Result:
     waits = _waits(context, found, labels, approve=approve)
     if waits.stage is not Stage.DUE:
         early = approve and found.more and not waits.stage.is_over
-        return _told(
-            found, waits, ("the approval was not noted: say yes again when it is waited for",) if early else ()
-        )
+        return _told(found, waits, (_TOO_EARLY,) if early else ())
     record = _record(context.aws, labels)
     request = record.request(FLEET, labels.record, labels.digest)
-    given = clock.iso(clock.now()) if approve and labels.goal.approve and not labels.approved else ""
+    given = clock.iso(context.aws.now()) if approve and labels.goal.approve and not labels.approved else ""
     canary = found.described[found.main.job.job_id]["jobArn"]
     return plan.advancing(record, request, canary, context.target, approved=given)
 
@@ -85,11 +83,11 @@ def _is_under_way(aws: Aws, name: str, phases: Mapping[str, Mapping[str, Any]]) 
     if FLEET in phases or phases[CANARY]["status"] != "COMPLETED":
         return False
     found = subject.find(aws, name)
-    return found.labels is not None and judged(_verdict(found), Stage.CANARY) is None
+    return found.labels is not None and judged(_verdict(aws, found), Stage.CANARY) is None
 
 
 def _waits(context: Context, found: Subject, labels: Labels, *, approve: bool) -> Waiting:
-    waits = judged(_verdict(found), Stage.CANARY if found.more else Stage.FLEET)
+    waits = judged(_verdict(context.aws, found), Stage.CANARY if found.more else Stage.FLEET)
     if waits is not None:
         return waits
     goal = _record(context.aws, labels).goal if labels.gate_elsewhere else labels.goal
@@ -100,13 +98,13 @@ def _waits(context: Context, found: Subject, labels: Labels, *, approve: bool) -
         ended=lambda: observe.succeeded(context.aws, [phase.job.job_id for phase in found.counting]),
         holding=lambda names: observe.holding(context.world(), names, goal.gate),
     )
-    return following(canary, goal, clock.now())
+    return following(canary, goal, context.aws.now())
 
 
-def _verdict(found: Subject) -> standing.Verdict:
+def _verdict(aws: Aws, found: Subject) -> standing.Verdict:
     """The verdict on what there is of it, whatever is still to come; a canary that was canceled is no good one."""
     more = found.more and found.main.job.status == "CANCELED"
-    return standing.verdict(found.phases, replace(found.terms(), more=more), clock.epoch())
+    return standing.verdict(found.phases, replace(found.terms(), more=more), aws.now().timestamp())
 
 
 def _record(aws: Aws, labels: Labels) -> Record:

@@ -119,7 +119,7 @@ class Following:
 
     def _judged(self, *, last: bool) -> Verdict:
         terms = self._subject.terms(self._wanted.share, self._wanted.deadline)
-        return verdict(self._subject.phases, terms, clock.epoch(), last=last)
+        return verdict(self._subject.phases, terms, self._context.aws.now().timestamp(), last=last)
 
     def _listen(self, stack: contextlib.ExitStack) -> tuple[Inbox[mqtt.Item] | None, list[Remark]]:
         """Listen to job events, if the account has them and these credentials may; polling alone is as true."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, engine, expression, scope, trust
+from iotctl import engine, expression, scope, trust
 from iotctl.errors import BadInput, Conflict, Denied, Error, NotFound, Unsupported
 from iotctl.ota import document, subject
 from iotctl.ota.draft import Facts
@@ -61,7 +61,7 @@ def facts(
         role=order.role or target.role(JOB_PRESIGN_ROLE),
         key=SigningKey.create() if pretend and key is None else key,
         pretended=pretend and key is None,
-        now=clock.now(),
+        now=aws.now(),
     )
 
 

@@ -38,7 +38,7 @@ def rollout(context: Context, found: Subject, reasons: float) -> Result:
     failures = Failures(context, reasons)
     failures.look(found.phases)
     groups = failures.groups(found)
-    judged = verdict(found.phases, found.terms(), clock.epoch(), last=True)
+    judged = verdict(found.phases, found.terms(), context.aws.now().timestamp(), last=True)
     document = context.aws.call("iot:GetJobDocument", jobId=found.main.job.job_id).get("document", "")
     data = {
         ("rolloutId" if found.labels else "jobId"): found.name,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotctl import files, manifest
+from iotctl.local.devices.syncing import shared_sync
 from iotctl.manifest import Rejected, Signed
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class Slots:
             (place / wanted.sha256).rename(slot / _ARTIFACT)
             files.write_new(slot / _SIGNED, json.dumps(signed.to_json()).encode())
             before = _target(place / "current")
-            _durable(slot / _SIGNED, slot, releases)
+            shared_sync(place)
             if before and before != name:
                 _link(place / "previous", before)
             _link(place / "current", name)
-            files.sync_directory(place)
+            shared_sync(place)
             keep = {name, _target(place / "previous")}
             for old in releases.iterdir():
                 if old.name not in keep:
@@ -101,10 +102,3 @@ def _link(link: Path, name: str) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(f"releases/{name}")
     new.replace(link)
-
-
-def _durable(file: Path, *directories: Path) -> None:
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
-    for directory in directories:
-        files.sync_directory(directory)

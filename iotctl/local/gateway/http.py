@@ -148,7 +148,7 @@ class HttpGateway:
         """Refuse a request of S3 by someone who may not ask; whether they may do what to which key, None: all of it."""
         try:
             self._local(request)
-            given = temporary_credentials.find(self._store, caller.key_id) if caller else None
+            given = self._temporary(caller.key_id) if caller else None
             if given is not None:
                 token = request.headers.get(_TOKEN) or request.query.get(_TOKEN, "")
                 temporary_credentials.check(self._store, given, token)
@@ -177,8 +177,12 @@ class HttpGateway:
         return self._store.secret_access_key if key_id == self._store.access_key_id else None
 
     def _secret_for_s3(self, key_id: str) -> str | None:
-        given = temporary_credentials.find(self._store, key_id)
+        given = self._temporary(key_id)
         return given.secret if given is not None else self._secret(key_id)
+
+    def _temporary(self, key_id: str) -> temporary_credentials.Credentials | None:
+        """The temporary credentials of a device with an access key, if it is not the platform's own."""
+        return None if key_id == self._store.access_key_id else temporary_credentials.find(self._store, key_id)
 
     async def _answer(self, request: web.BaseRequest, request_id: str, caller: _Caller | None) -> tuple[str, Answer]:
         """The name of the operation, as far as it is known, and the answer."""

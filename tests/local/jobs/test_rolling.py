@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_an_exponential_rate_follows_successes(world: World) -> None:
     assert 6 == len(world.statuses("j"))
     world.later(minutes=1)
     assert 10 == len(world.statuses("j"))
+
+
+def test_what_is_due_next_is_found_without_looking_at_everything(world: World) -> None:
+    """It is asked for with each message of a device, so it must cost the same however many executions there are."""
+    plan = " ".join(row["detail"] for row in world.store.rows(f"EXPLAIN QUERY PLAN {rolling.NEXT_DUE}"))
+    assert ["job_by_due", "job_execution_by_due"] == re.findall(r"COVERING INDEX (\w+)", plan)
 
 
 def test_a_new_rate_holds_at_once(world: World) -> None:

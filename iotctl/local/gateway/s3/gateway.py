@@ -26,6 +26,7 @@ from iotctl.local.services.s3.content import SOURCES, Content, Slice, Source, Wr
 from iotctl.local.services.signature import Refusal, verify
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator, Mapping
 
     from botocore.model import OperationModel
@@ -43,6 +44,7 @@ _LARGEST_DOCUMENT: Final = 4 * 1024 * 1024
 _SIGNED_AS_SUCH: Final = frozenset({"x-amz-content-sha256"})
 _VERSION_2: Final = re.compile(r"[?&]AWSAccessKeyId=")
 _SENT: Final = 256 * 1024
+_FEW: Final = 32 * 1024
 _STATUS: Final = {
     "InternalError": 500,
     "ServiceUnavailable": 503,
@@ -313,7 +315,7 @@ async def _send(request: web.BaseRequest, body: Slice, status: int, headers: dic
         left = body.length
         try:
             await response.prepare(request)
-            while left and (data := await asyncio.to_thread(file.read, min(left, _SENT))):
+            while left and (data := await _read(file, min(left, _SENT))):
                 left -= len(data)
                 await response.write(data)
             if not left:
@@ -324,6 +326,11 @@ async def _send(request: web.BaseRequest, body: Slice, status: int, headers: dic
             # Nothing else may follow what was promised: the client sees that it has not got it all.
             request.transport.abort()
     return response
+
+
+async def _read(file: io.FileIO, most: int) -> bytes:
+    """So many bytes at most; a thread is worth its while only where they are many."""
+    return file.read(most) if most <= _FEW else await asyncio.to_thread(file.read, most)
 
 
 def _headers(shape: Any, result: Mapping[str, Any]) -> dict[str, str]:  # noqa: ANN401  botocore's, or none

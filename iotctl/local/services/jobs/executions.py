@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iotctl.local.services.jobs import notices, tables
@@ -72,13 +73,24 @@ def change(
             due,
             execution.number,
         )
-        changed = tables.known_execution(store, execution.thing_name, execution.job_id)
+        changed = replace(
+            execution,
+            status=status,
+            version=execution.version + 1,
+            started=started,
+            updated=now,
+            details=execution.details if details is None else details,
+            forced=forced,
+            progress_due=progress,
+            step_due=step,
+            due=due,
+        )
         if status in TERMINAL:
             _ended(store, job, changed)
     if due != execution.due and due is not None:
         tables.announce(store, job.id)
     if status in TERMINAL:
-        settle(store, job.id)
+        _settle(store, job)
     if status == "SUCCEEDED":
         _hasten(store, job)
     return changed
@@ -118,17 +130,21 @@ def cancel(
 
 def settle(store: Store, job_id: str) -> None:
     """Draw the consequences for a job of what has ended: abort it, or complete it."""
-    job = tables.known(store, job_id)
+    _settle(store, tables.known(store, job_id))
+
+
+def _settle(store: Store, job: Job) -> None:
     if job.status not in {"IN_PROGRESS", "SCHEDULED"}:
         return
+    job_id = job.id
     criteria = rollout.abort_criteria(job.configuration.get("abortConfig"))
-    if criteria:
+    if criteria and tables.has_failed(store, job_id):
         outcomes = _outcomes(store, job_id)
         if any(criterion.met(outcomes) for criterion in criteria):
             cancel(store, job, comment=_ABORTED)
             return
     open_ended = job.continuous and not job.ended
-    if not (open_ended or tables.waiting(store, job_id) or tables.unfinished(store, job_id)):
+    if not (open_ended or tables.unfinished(store, job_id) or tables.waiting(store, job_id)):
         now = store.now()
         store.execute(
             "UPDATE job SET status = 'COMPLETED', updated = ?, completed = ?, due = NULL WHERE id = ?", now, now, job_id

@@ -43,22 +43,18 @@ def telling(store: Store, thing_name: str, namespace: str) -> Iterator[None]:
 
     An execution that only changes its status stays in the list; one that is queued again is a new one.
     """
-    before = [_identity(one) for one in tables.pending(store, thing_name, namespace)]
+    before = tables.queue_of(store, thing_name, namespace)
     yield
-    after = tables.pending(store, thing_name, namespace)
-    identities = [_identity(one) for one in after]
+    after = tables.queue_of(store, thing_name, namespace)
     spoken = namespace or None
-    if set(before) != set(identities):
-        listed: dict[str, list[dict[str, Any]]] = {}
-        for one in after[: _most_listed(store, after)]:
-            listed.setdefault(one.status, []).append(summary(one))
-        payload = {"timestamp": int(store.now()), "jobs": {key: listed[key] for key in PENDING if key in listed}}
-        store.publish(topics.jobs(thing_name, "notify", None, spoken), payload)
-    if before[:1] != identities[:1]:
-        following: dict[str, Any] = {"timestamp": int(store.now())}
-        if after:
-            following["execution"] = described(store, after[0], document=True)
-        store.publish(topics.jobs(thing_name, "notify-next", None, spoken), following)
+    if set(before) != set(after):
+        topic = topics.jobs(thing_name, "notify", None, spoken)
+        if store.heard(topic):
+            store.publish(topic, _listed(store, tables.pending(store, thing_name, namespace)))
+    if before[:1] != after[:1]:
+        topic = topics.jobs(thing_name, "notify-next", None, spoken)
+        if store.heard(topic):
+            store.publish(topic, _following(store, tables.pending(store, thing_name, namespace)))
 
 
 def summary(execution: Execution) -> dict[str, Any]:
@@ -129,16 +125,28 @@ def counts(store: Store, job_id: str) -> dict[str, int]:
     return {name: things.get(status, 0) for name, status in _COUNTED.items()}
 
 
+def _listed(store: Store, pending: list[Execution]) -> dict[str, Any]:
+    """The payload of notify."""
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for one in pending[: _most_listed(store, pending)]:
+        listed.setdefault(one.status, []).append(summary(one))
+    return {"timestamp": int(store.now()), "jobs": {key: listed[key] for key in PENDING if key in listed}}
+
+
+def _following(store: Store, pending: list[Execution]) -> dict[str, Any]:
+    """The payload of notify-next."""
+    found: dict[str, Any] = {"timestamp": int(store.now())}
+    if pending:
+        found["execution"] = described(store, pending[0], document=True)
+    return found
+
+
 def _most_listed(store: Store, pending: list[Execution]) -> int:
     """How many executions a notify holds: more where a job among them has maintenance windows (job-limits page)."""
     if len(pending) <= _MOST_LISTED:
         return _MOST_LISTED
     schedules = (tables.known(store, one.job_id).configuration.get("schedulingConfig", {}) for one in pending)
     return _MOST_LISTED_WITH_WINDOWS if any("maintenanceWindows" in one for one in schedules) else _MOST_LISTED
-
-
-def _identity(execution: Execution) -> tuple[str, int]:
-    return execution.job_id, execution.execution_number
 
 
 def _head(store: Store, kind: str, operation: str) -> dict[str, Any]:

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from iotctl.semantics.schedule import Schedule
 
 _AT_ONCE: Final = 500
+NEXT_DUE: Final = (
+    "SELECT min(due) AS due FROM (SELECT min(due) AS due FROM job WHERE due IS NOT NULL"
+    " UNION ALL SELECT min(due) FROM job_execution WHERE due IS NOT NULL)"
+)
+# Both conditions let the partial indexes be used: without them every execution there ever was is looked at.
 
 
 def next_due(store: Store) -> float | None:
     """When there is something to do, in seconds since 1970; None: there is nothing."""
-    row = store.row(
-        "SELECT min(due) AS due FROM (SELECT min(due) AS due FROM job UNION ALL SELECT min(due) FROM job_execution)"
-    )
+    row = store.row(NEXT_DUE)
     return row["due"] if row else None
 
 

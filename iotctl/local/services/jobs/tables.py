@@ -169,6 +169,31 @@ def pending(store: Store, thing_name: str, namespace: str) -> list[Execution]:
     return [execution_of(row) for row in rows]
 
 
+def queue_of(store: Store, thing_name: str, namespace: str) -> list[tuple[str, int]]:
+    """The job id and the number of each execution that is `pending`, in the same order."""
+    rows = store.rows(
+        "SELECT job_id, execution_number FROM job_execution WHERE thing_name = ? AND namespace = ?"
+        " AND status IN ('QUEUED', 'IN_PROGRESS') ORDER BY status, queued, number",
+        thing_name,
+        namespace,
+    )
+    return [(row["job_id"], row["execution_number"]) for row in rows]
+
+
+def has_failed(store: Store, job_id: str) -> bool:
+    """Whether a thing has failed a job, even if it tries again."""
+    return (
+        store.row(
+            "SELECT 1 FROM job_execution WHERE job_id = ? AND status IN ('FAILED', 'REJECTED', 'TIMED_OUT')"
+            " UNION ALL SELECT 1 FROM job_execution WHERE job_id = ? AND status IN ('QUEUED', 'IN_PROGRESS')"
+            " AND last_failure > '' LIMIT 1",
+            job_id,
+            job_id,
+        )
+        is not None
+    )
+
+
 def things_by_status(store: Store, job_id: str) -> dict[str, int]:
     """How many things of a job are in each status."""
     rows = store.rows("SELECT status, count(*) AS things FROM job_execution WHERE job_id = ? GROUP BY status", job_id)
@@ -211,23 +236,14 @@ def announce(store: Store, job_id: str) -> None:
 def execution_of(row: sqlite3.Row) -> Execution:
     """An execution's row as a value."""
     values = dict(row)
-    return Execution(
-        **{
-            **values,
-            "details": json.loads(values["details"]),
-            "retries": json.loads(values["retries"]),
-            "forced": bool(values["forced"]),
-        }
-    )
+    for name in ("details", "retries"):
+        values[name] = json.loads(values[name]) if values[name] != "{}" else {}
+    values["forced"] = bool(values["forced"])
+    return Execution(**values)
 
 
 def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
-    return Job(
-        **{
-            **values,
-            "configuration": json.loads(values["configuration"]),
-            "forced": bool(values["forced"]),
-            "ended": bool(values["ended"]),
-        }
-    )
+    values["configuration"] = json.loads(values["configuration"])
+    values["forced"], values["ended"] = bool(values["forced"]), bool(values["ended"])
+    return Job(**values)

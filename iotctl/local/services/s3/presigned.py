@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from iotctl import clock
 from iotctl.local.services.signature import presign
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotctl.local.store import Store
 
 _SERVED_AT: Final = "s3_url"
@@ -32,15 +35,26 @@ def presigned_get(store: Store, bucket: str, key: str, seconds: int) -> str:
     found = store.row("SELECT value FROM meta WHERE key = ?", _SERVED_AT)
     url = str(found["value"]) if found else "http://127.0.0.1"
     path = f"/{bucket}/{quote(key, safe='/-_.~')}"
-    query = presign(
-        "GET",
-        urlsplit(url).netloc,
-        path,
-        key_id=store.access_key_id,
-        secret=store.secret_access_key,
-        region=store.region,
-        service="s3",
-        now=clock.real_now(),
-        seconds=seconds,
+    now = clock.real_now().replace(microsecond=0)
+    return f"{url}{path}?{_query(urlsplit(url).netloc, path, _Signer.of(store), now, seconds)}"
+
+
+class _Signer(NamedTuple):
+    """Who signs."""
+
+    key_id: str
+    secret: str
+    region: str
+
+    @classmethod
+    def of(cls, store: Store) -> _Signer:
+        return cls(store.access_key_id, store.secret_access_key, store.region)
+
+
+@functools.lru_cache(maxsize=16)
+def _query(host: str, path: str, signer: _Signer, now: datetime, seconds: int) -> str:
+    """What is appended to the URL: within one second it is the same for everyone, a thousand devices may ask in it."""
+    key_id, secret, region = signer
+    return presign(
+        "GET", host, path, key_id=key_id, secret=secret, region=region, service="s3", now=now, seconds=seconds
     )
-    return f"{url}{path}?{query}"
