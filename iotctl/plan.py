@@ -143,6 +143,7 @@ class Step:
             again so long.
         until: what its answer must hold: until then it is done again and again, for `settles` seconds; `hint` says what
             it is that did not happen.
+        gives_up: an effect that is asked, while it waits, whether that is in vain; its error ends it then.
 
     """
 
@@ -161,6 +162,7 @@ class Step:
     unless_used: tuple[Use, ...] = ()
     settles: float = 0.0
     until: Expect | None = None
+    gives_up: str = ""
     otherwise: tuple[Step, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

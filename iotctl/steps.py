@@ -26,6 +26,7 @@ WAITS: Final = (0.2, 0.6, 1.5, 3.0)
 SETTLING: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between two tries of what AWS does not let happen yet; the last again and again."""
 
+_LOOK: Final = 0.5
 _AGAIN: Final = "it may still: run the same command again, it resumes"
 _UNSETTLED: Final = frozenset({"CertificateStateException", "DeleteConflictException", "InvalidRequestException"})
 
@@ -83,6 +84,7 @@ class Steps:
         expect, ends = step.until, clock.monotonic() + step.settles
         assert expect is not None
         wanted, own = resolve(expect.equals, scope), step.op in self._world.effects
+        in_vain: Error | None = None
         for wait in itertools.chain(SETTLING, itertools.repeat(SETTLING[-1])):
             answer: dict[str, Any] = {}
             with contextlib.suppress(NotFound):
@@ -90,12 +92,24 @@ class Steps:
                 answer = yield from done
             if equal(wanted, lookup(expect.path, answer)):
                 return answer
+            if in_vain is not None:
+                raise in_vain
+            # What ends it may have come after the look: it is looked at once more.
+            in_vain = self._in_vain(step, params)
+            if in_vain is not None:
+                continue
             # To look on this machine costs nothing.
-            pause = min(wait, SETTLING[1]) if own else wait
+            pause = min(wait, _LOOK) if own else wait
             if clock.monotonic() + pause > ends:
                 raise Unanswered(f"{step.hint} within {step.settles:g} s", code="Unanswered", hint=_AGAIN)
             yield Pause(pause)
         raise AssertionError(step.op)  # pragma: no cover  the waits never end
+
+    def _in_vain(self, step: Step, params: Mapping[str, Any]) -> Error | None:
+        if not step.gives_up:
+            return None
+        (answer,) = self._world.effects[step.gives_up]([params])
+        return answer if isinstance(answer, Error) else None
 
     def _judge(self, step: Step, params: Mapping[str, Any], scope: Mapping[str, Any], taken: Exists) -> _Answering:
         """The name is taken: success if everything that was expected of it holds."""

@@ -465,6 +465,33 @@ def test_what_aws_does_not_let_happen_yet_is_tried_again(monkeypatch: pytest.Mon
     assert 1 == len(other.calls)
 
 
+def test_an_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it holds what was expected; many that never answer end nothing; where it is in vain, it is given up."""
+    monkeypatch.setattr(steps, "SETTLING", (0.001,))
+
+    def answer(op: str, params: dict[str, Any], number: int) -> dict[str, Any]:
+        if (op, params["thingName"]) == ("iot:A", "t0") and number < 4:
+            raise NotFound("no shadow yet")
+        return {"state": {"csr": "r1" if params["thingName"] == "t0" else "r0"}}
+
+    step = Step(
+        "iot:A", _NAME, until=Expect("state.csr", "r1"), settles=0.05, hint="nobody has asked", gives_up="file:V"
+    )
+    later = Step("iot:B", _NAME)
+
+    def in_vain(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+        return [Refused("it has failed", code="DeviceFailed") if one["thingName"] == "t1" else {} for one in batch]
+
+    account = _Account(answer)
+    outcomes = _run(_plan(step, later, things=60), account, effects={"file:V": in_vain})
+    assert ("done", ["t0"]) == (outcomes["t0"].state, [name for op, name in account.calls if op == "iot:B"])
+    codes = Counter(outcome.failure.code for outcome in outcomes.values() if outcome.failure)
+    assert {"DeviceFailed": 1, "Unanswered": 58} == codes
+    failure = outcomes["t2"].failure
+    assert failure
+    assert "nobody has asked within 0.05 s" == failure.message
+
+
 @pytest.mark.parametrize(("reads", "expected"), [(1, "removed"), (10**9, "stays")])
 def test_what_is_still_used_stays_and_is_told(monkeypatch: pytest.MonkeyPatch, reads: int, expected: str) -> None:
     """Only where the last look finds a user: AWS's listings lag."""

@@ -72,7 +72,7 @@ def rotate(
     ] = "10m",
     key_type: Annotated[str, options.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")] = "ec-p256",
     days: Annotated[int, options.Option("--valid-days", min=1, max=36500, help="How long they are valid.")] = 3650,
-    anew: Annotated[bool, options.Option("--anew", help="Begin another rotation, whatever the last one left.")] = False,
+    anew: Annotated[bool, options.Option("--anew", help="Begin another rotation, whatever others left.")] = False,
 ) -> Plan:
     """Give things new certificates, for new keys that their devices make and that never leave them.
 
@@ -90,7 +90,11 @@ def rotate(
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
     aws, target = ctx.obj.aws, ctx.obj.target
     run = rotations.run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
+    if thing_group is None and search is None and not run.done:
+        rotations.require(ctx.obj.world(), run)
     place = observe.place(aws, directory, ctx.obj.platform if target.kind == "local" else None)
-    needed = rotations.jobs(aws, run, thing_group)
+    before, jobs = rotations.jobs(aws, run, thing_group)
     registered = rotations.is_registered(aws, directory)
-    return replace(rotation.rotating(run, needed, place, wait=seconds, registered=registered), quotas=ctx.obj.quotas)
+    stopped = rotations.stopped(aws, run)
+    plan = rotation.rotating(run, before, jobs, place, wait=seconds, registered=registered, stopped=stopped)
+    return replace(plan, quotas=ctx.obj.quotas)

@@ -15,6 +15,7 @@ from iotctl import pki, text
 from iotctl.errors import Conflict, Error, Integrity, NotFound, Refused
 from iotctl.onboard import engines, provisioning, rotation, signing, submitted
 from iotctl.onboard.connections import Connections
+from iotctl.onboard.executions import Executions
 from iotctl.onboard.plan import CLAIM
 from iotctl.onboard.tasks import Tasks
 
@@ -38,7 +39,7 @@ _TOLD: Final = 500
 
 def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib.ExitStack) -> dict[str, Effect]:
     """The effects of this capability's plans, by the names of their steps."""
-    tasks, connections = Tasks(context.aws, stop, say), Connections(context, stack)
+    tasks, connections, executions = Tasks(context.aws, stop, say), Connections(context, stack), Executions(context.aws)
     return {
         engines.BULK: Bulk(tasks),
         engines.BULK_REQUESTS: BulkRequests(tasks, context.aws),
@@ -47,6 +48,8 @@ def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib
         rotation.CHOOSE: signing.choose,
         rotation.SIGN: signing.Signer(),
         rotation.CONNECTED: connections.connected,
+        rotation.WATCH_JOBS: executions.watch,
+        rotation.ASKED: executions.asked,
         rotation.PUBLISH: signing.publish,
     }
 

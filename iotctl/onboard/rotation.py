@@ -28,6 +28,8 @@ WATCH: Final = "onboard:WatchConnections"
 CHOOSE: Final = "file:ChooseCertificate"
 SIGN: Final = "file:SignRequest"
 CONNECTED: Final = "onboard:Connected"
+WATCH_JOBS: Final = "onboard:WatchJobs"
+ASKED: Final = "onboard:StillAsked"
 PUBLISH: Final = "file:PublishRotated"
 SWITCH_SECONDS: Final = 300.0
 """How long a device that has connected with its new certificate may take to say so."""
@@ -48,6 +50,7 @@ class Run:
         begun: when, as ISO 8601.
         key_type: that devices are asked for.
         days: how long the new certificates are valid.
+        supersedes: rotations that had some of its things left, and are not gone on with.
 
     """
 
@@ -58,6 +61,7 @@ class Run:
     begun: str
     key_type: str
     days: int
+    supersedes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +80,25 @@ def batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def rotating(
-    run: Run, jobs: Sequence[Job], place: Place, *, wait: float, registered: bool, warnings: Sequence[str] = ()
+    run: Run,
+    before: Sequence[str],
+    jobs: Sequence[Job],
+    place: Place,
+    *,
+    wait: float,
+    registered: bool,
+    stopped: Sequence[str] = (),
 ) -> Plan:
     """Give things new certificates, for keys that their devices make.
 
     Args:
         run: which things.
+        before: the ids of its jobs that there are.
         jobs: those that are still to be made.
         place: where they are.
         wait: seconds that a device may take to answer, and again to connect.
         registered: the account knows the fleet CA.
-        warnings: what the operator should know.
+        stopped: the ids of jobs of rotations that are not gone on with, which devices would still obey.
 
     """
     keys = Keys(run.key_type, run.days, registered)
@@ -101,17 +113,21 @@ def rotating(
             *planning.authority(place, keys),
             _recorded(run, place),
             Step(WATCH),
+            *(Step("iot:CancelJob", {"jobId": job_id, "force": True}, absent_is_done=True) for job_id in stopped),
             *(_job(run, job) for job in jobs),
+            Step(WATCH_JOBS, {"jobs": [*before, *(job.job_id for job in jobs)]}),
         ),
-        each=(*_asked(run, place, wait), *_signed(run, place, keys), *_switched(wait), _published(place)),
+        each=(*_asked(run, place, wait), *_signed(run, place, keys), *_switched(place, wait), _published(place)),
         rows=tuple({"thingName": name, "line": number} for number, name in enumerate(run.names, 1)),
         settled=tuple(sorted(run.done)),
         directory=place.directory,
         # Keys that were lost are few: of the two steps that switch off, one is for each thing.
         calls={"iot:UpdateCertificate": (left + 1) // 2, "iot:DetachThingPrincipal": 1, "iot:DeleteCertificate": 1},
         shows={"certificateId": Ref("certificate.certificateId")},
-        changes=("each old certificate is switched off once its thing has connected with the new one, not before",),
-        warnings=tuple(warnings),
+        changes=(
+            "each old certificate is switched off once its thing has connected with the new one, not before",
+            *(f"the job {job_id} of another rotation is canceled" for job_id in stopped),
+        ),
         bulk=len(run.names) > 1,
         report="rotated.csv",
     )
@@ -130,6 +146,7 @@ def _recorded(run: Run, place: Place) -> Step:
             "keyType": run.key_type,
             "days": run.days,
             "things": list(run.names),
+            "supersedes": list(run.supersedes),
         },
     )
 
@@ -160,6 +177,7 @@ def _asked(run: Run, place: Place, wait: float) -> Iterator[Step]:
             "claim": Ref(f"thing.attributes.{CLAIM}"),
             "principals": Ref("held.principals"),
             "certificateArn": place.target.arn("cert/"),
+            "supersedes": list(run.supersedes),
         },
         name="old",
     )
@@ -171,6 +189,7 @@ def _asked(run: Run, place: Place, wait: float) -> Iterator[Step]:
         when=Expect("old.signed", equals=False),
         until=Expect("payload.state.reported.rotation", run.run_id),
         settles=wait,
+        gives_up=ASKED,
         hint="its device has not asked for a certificate",
     )
     # What was signed before may have been used already, and the shadow be gone; but a device that has lost its key
@@ -204,19 +223,6 @@ def _signed(run: Run, place: Place, keys: Keys) -> Iterator[Step]:
         },
         name="certificate",
     )
-    # Certificates for keys that the device has lost meanwhile.
-    lost = Ref("certificate.abandoned")
-    arn = Join((place.target.arn("cert/"), Ref("item")))
-    off = {"certificateId": Ref("item"), "newStatus": "INACTIVE"}
-    yield Step("iot:UpdateCertificate", off, for_each=lost, absent_is_done=True)
-    yield Step("iot:DetachThingPrincipal", {**_THING, "principal": arn}, for_each=lost, absent_is_done=True)
-    yield Step(
-        "iot:DeleteCertificate",
-        {"certificateId": Ref("item"), "forceDelete": True},
-        for_each=lost,
-        absent_is_done=True,
-        settles=SWITCH_SECONDS,
-    )
     _, registered, attached = planning.registration(keys)
     yield registered
     yield attached
@@ -228,14 +234,15 @@ def _signed(run: Run, place: Place, keys: Keys) -> Iterator[Step]:
     )
 
 
-def _switched(wait: float) -> Iterator[Step]:
+def _switched(place: Place, wait: float) -> Iterator[Step]:
     """The device has it and uses it; only then the old one goes."""
     yield Step("iot-data:UpdateThingShadow", {**_SHADOW, "payload": Ref("certificate.delivery")})
     yield Step(
         CONNECTED,
-        {"certificateId": Ref("certificate.certificateId")},
+        {**_THING, "certificateId": Ref("certificate.certificateId")},
         until=Expect("connected", equals=True),
         settles=wait,
+        gives_up=ASKED,
         hint="its device was not seen to connect with the new certificate; the old one is as it was",
     )
     yield Step(
@@ -251,6 +258,19 @@ def _switched(wait: float) -> Iterator[Step]:
         when=Expect("certificate.claims", equals=True),
     )
     yield Step("iot:UpdateCertificate", {"certificateId": Ref("old.certificateId"), "newStatus": "INACTIVE"})
+    # Certificates for keys that the device has no more; one of them may have been in use until now.
+    lost = Ref("certificate.abandoned")
+    arn = Join((place.target.arn("cert/"), Ref("item")))
+    off = {"certificateId": Ref("item"), "newStatus": "INACTIVE"}
+    yield Step("iot:UpdateCertificate", off, for_each=lost, absent_is_done=True)
+    yield Step("iot:DetachThingPrincipal", {**_THING, "principal": arn}, for_each=lost, absent_is_done=True)
+    yield Step(
+        "iot:DeleteCertificate",
+        {"certificateId": Ref("item"), "forceDelete": True},
+        for_each=lost,
+        absent_is_done=True,
+        settles=SWITCH_SECONDS,
+    )
     yield Step("iot-data:DeleteThingShadow", _SHADOW, absent_is_done=True)
 
 

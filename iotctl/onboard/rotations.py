@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, clock, made, pki, scope, text
-from iotctl.errors import NotFound
+from iotctl import bundle, clock, engine, made, pki, scope, text
+from iotctl.errors import Conflict, NotFound
 from iotctl.onboard.rotation import COMMAND, Job, Run, batches
+from iotctl.plan import Ref, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from iotctl.aws import Aws
     from iotctl.scope import Scope
+    from iotctl.world import World
 
 GOES_ON: Final = timedelta(days=30)
 """So long a rotation that has things left is gone on with; after that the same words begin another one."""
@@ -31,6 +34,7 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
 
     Raises:
         NotFound: the scope does not exist, or there is no fleet CA in the directory.
+        Conflict: another one has some of these things left.
 
     """
     if not (directory / "ca" / bundle.CA_CERTIFICATE).is_file():
@@ -38,17 +42,33 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
     names = scope.resolve(aws, chosen).names
     listed = "" if chosen.things is None else f", sha256 {_digest(names)}"
     words = f"{chosen}{listed}"
-    known = [one for one in _records(directory) if (one["scope"], one["target"]) == (words, aws.target.to_json())]
+    here = [one for one in _records(directory) if one["target"] == aws.target.to_json()]
+    known = [one for one in here if one["scope"] == words]
     for one in () if anew else reversed(known):
         done = _done(directory, one["runId"], one["things"])
-        if len(done) < len(one["things"]) and clock.now() - clock.moment(one["begun"]) < GOES_ON:
-            return Run(one["runId"], words, one["things"], done, one["begun"], one["keyType"], one["days"])
+        if _goes_on(one) and len(done) < len(one["things"]):
+            values = (one["runId"], words, one["things"], done, one["begun"], one["keyType"], one["days"])
+            return Run(*values, supersedes=tuple(one["supersedes"]))
+    others = _overlapping(directory, here, names)
+    if others and not anew:
+        its, run_id = others[-1]["scope"], others[-1]["runId"]
+        raise Conflict(
+            f"another rotation of some of these things is not at its end: {its} (run {run_id})",
+            code="OtherRotation",
+            hint="go on with it by its own scope, or --anew: its jobs are canceled then",
+        )
     run_id = _digest([words, text.canonical(aws.target.to_json()), str(len(known)), *names])
-    return Run(run_id, words, names, frozenset(), clock.iso(clock.now()), key_type, days)
+    superseded = tuple(str(one["runId"]) for one in others)
+    return Run(run_id, words, names, frozenset(), clock.iso(clock.now()), key_type, days, superseded)
 
 
-def jobs(aws: Aws, found: Run, group: str | None) -> list[Job]:
-    """The jobs that are to be made for the things that are left.
+def stopped(aws: Aws, found: Run) -> list[str]:
+    """The ids of jobs of superseded rotations that devices would still obey."""
+    return [job["jobId"] for run_id in found.supersedes for job in _jobs(aws, run_id) if job["status"] in _OPEN]
+
+
+def jobs(aws: Aws, found: Run, group: str | None) -> tuple[list[str], list[Job]]:
+    """The ids of the jobs that there are, the oldest first, and the jobs that are to be made for the things left.
 
     Args:
         aws: the account.
@@ -57,18 +77,30 @@ def jobs(aws: Aws, found: Run, group: str | None) -> list[Job]:
 
     """
     left = [name for name in found.names if name not in found.done]
-    number = 1
-    covered: set[str] = set()
-    while (job := _described(aws, _job_id(found, number))) is not None:
-        covered |= _covered(aws, job, left)
-        number += 1
+    known = list(_jobs(aws, found.run_id))
+    there = [job["jobId"] for job in known]
+    covered = {name for job in known for name in _covered(aws, job, left)}
     uncovered = [name for name in left if name not in covered]
-    if group is not None and number == 1 and uncovered:
-        return [Job(_job_id(found, 1), [aws.target.arn(f"thinggroup/{group}")], len(uncovered))]
-    return [
-        Job(_job_id(found, number + further), [aws.target.arn(f"thing/{name}") for name in names], len(names))
-        for further, names in enumerate(batches(uncovered))
+    if group is not None and not there and uncovered:
+        return there, [Job(_job_id(found.run_id, 1), [aws.target.arn(f"thinggroup/{group}")], len(uncovered))]
+    return there, [
+        Job(_job_id(found.run_id, number), [aws.target.arn(f"thing/{name}") for name in names], len(names))
+        for number, names in enumerate(batches(uncovered), len(there) + 1)
     ]
+
+
+def require(world: World, found: Run) -> None:
+    """Refuse names of things that there are not: a job for them would be made for nobody.
+
+    Raises:
+        NotFound: with all of them.
+
+    """
+    step = Step("iot:DescribeThing", {"thingName": Ref("row.thingName")})
+    answers = engine.answers(step, scope.Things(list(found.names)), world)
+    missing = sorted(row["thingName"] for row, answer in answers if isinstance(answer, NotFound))
+    if missing:
+        raise NotFound(f"there is no thing {', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}")
 
 
 def is_registered(aws: Aws, directory: Path) -> bool:
@@ -81,16 +113,34 @@ def is_registered(aws: Aws, directory: Path) -> bool:
     return bool(answer["certificateDescription"]["status"] == "ACTIVE")
 
 
-def _job_id(found: Run, number: int) -> str:
-    return f"iotctl-rotate-{found.run_id}-{number}"
+def _job_id(run_id: str, number: int) -> str:
+    return f"iotctl-rotate-{run_id}-{number}"
 
 
-def _described(aws: Aws, job_id: str) -> dict[str, Any] | None:
-    try:
-        answer: dict[str, Any] = aws.call("iot:DescribeJob", jobId=job_id)["job"]
-    except NotFound:
-        return None
-    return answer
+def _jobs(aws: Aws, run_id: str) -> Iterator[dict[str, Any]]:
+    """The jobs of a rotation, the oldest first."""
+    for number in itertools.count(1):
+        try:
+            yield aws.call("iot:DescribeJob", jobId=_job_id(run_id, number))["job"]
+        except NotFound:
+            return
+
+
+def _goes_on(record: dict[str, Any]) -> bool:
+    return bool(clock.now() - clock.moment(record["begun"]) < GOES_ON)
+
+
+def _overlapping(directory: Path, known: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rotations that may still be gone on with, and have some of these things left."""
+    over = {run_id for one in known for run_id in one["supersedes"]}
+    asked = set(names)
+    return [
+        one
+        for one in known
+        if one["runId"] not in over
+        and _goes_on(one)
+        and asked & (set(one["things"]) - _done(directory, one["runId"], one["things"]))
+    ]
 
 
 def _covered(aws: Aws, job: dict[str, Any], left: Sequence[str]) -> set[str]:

@@ -35,7 +35,8 @@ def record(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
     """The effect `file:RecordRotation`: what the run is, kept once.
 
     Args:
-        batch: one mapping: `directory`, `runId`, `command`, `target`, `scope`, `begun`, `keyType`, `days`, `things`.
+        batch: one mapping: `directory`, `runId`, `command`, `target`, `scope`, `begun`, `keyType`, `days`, `things`,
+            `supersedes`.
 
     Raises:
         Local: it cannot be written.
@@ -59,7 +60,7 @@ def choose(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
 
     Args:
         batch: one mapping per thing: `directory`, `thingName`, `rotation`, `claim` (if any), `principals` (ARNs),
-            `certificateArn` (the beginning of each).
+            `certificateArn` (the beginning of each), `supersedes` (rotations that are not gone on with).
 
     Returns:
         Per thing, in order: certificateId, certificateArn, signed (whether the next one has been signed); or Conflict.
@@ -73,15 +74,15 @@ def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
     under_way = made.rotating(directory, thing_name)
     if under_way:
         config = bundle.load(under_way[-1]).config
-        if config["rotationId"] != params["rotation"]:
-            run = config["rotationId"]
+        run = config["rotationId"]
+        if run not in {params["rotation"], *params.get("supersedes", ())}:
             raise Conflict(
                 f"another rotation ({run}) of {thing_name} is under way",
                 code="OtherRotation",
                 hint="go on with it first: the same scope as then (iotctl onboard status has its things)",
                 on=thing_name,
             )
-        found = str(config["replaces"])
+        signed, found = run == params["rotation"], str(config["replaces"])
     else:
         held = [arn.rpartition("/")[2] for arn in params.get("principals", ()) if ":cert/" in arn]
         place = bundle.newest(directory / made.DEVICES / bundle.directory_name(thing_name))
@@ -91,11 +92,11 @@ def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
         if not choice:
             has = f"{text.count(len(held), 'certificate')}, none of which is known as its own" if held else "none"
             raise Conflict(f"which certificate of {thing_name} is to be replaced? it has {has}", on=thing_name)
-        found = choice
+        signed, found = False, choice
     return {
         "certificateId": found,
         "certificateArn": f"{params['certificateArn']}{found}",
-        "signed": bool(under_way),
+        "signed": signed,
     }
 
 
@@ -128,7 +129,8 @@ class Signer:
         directory, thing_name = Path(params["directory"]), params["thingName"]
         csr = _csr(params)
         there = [bundle.load(place) for place in made.rotating(directory, thing_name)]
-        if not there or (csr and not pki.csr_matches(csr, there[-1].certificate_pem)):
+        ours = there and there[-1].config["rotationId"] == params["rotation"]
+        if not ours or (csr and not pki.csr_matches(csr, there[-1].certificate_pem)):
             there.append(self._issued(directory, csr, params, len(there) + 1))
         new = there[-1]
         delivery = Delivery(params["rotation"], new.certificate_pem, new.certificate_id, self._attempt)

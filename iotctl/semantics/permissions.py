@@ -86,9 +86,10 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
         "iot:DescribeThing",
         "iot:ListThingPrincipals",
     ),
-    # Those of a rotation: iotctl.onboard.connections.
+    # Those of a rotation: iotctl.onboard.connections, executions.
     "onboard:WatchConnections": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),
     "onboard:Connected": (),
+    "onboard:WatchJobs": ("iot:DescribeJob", "iot:DescribeJobExecution", "iot:ListJobExecutionsForJob"),
     # The effects of a push: iotctl.infer.effects.
     "infer:Deployable": ("greengrass:DescribeComponent",),
     "infer:Listen": ("iot:Connect", "iot:DescribeEndpoint", "iot:Receive", "iot:Subscribe"),

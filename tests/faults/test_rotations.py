@@ -97,6 +97,7 @@ def world(stage: Stage, own: Platform, environment: dict[str, str], tmp_path: Pa
     )
     made = World(stage, tmp_path, {**environment, "IOTCTL_TARGET": "local"}, f"k-{uuid.uuid4().hex[:8]}", iot)
     (tmp_path / "fleet.csv").write_text(f"thing_name\n{made.name}\n")
+    there = made.certificates()
     onboarded = made.run("apply", "fleet.csv")
     assert 0 == onboarded.code, onboarded.stderr
     device = subprocess.Popen(
@@ -111,6 +112,7 @@ def world(stage: Stage, own: Platform, environment: dict[str, str], tmp_path: Pa
     device.wait()
     assert 0 == made.run("undo", onboarded.envelope["data"]["runId"]).code
     assert [] == [*(made.bundles / "devices").iterdir(), *(made.bundles / "rotating").iterdir()]
+    assert there == made.certificates()
 
 
 def test_a_rotation_that_is_killed_before_each_change(world: World) -> None:
@@ -132,3 +134,7 @@ def test_a_rotation_that_is_killed_before_each_change(world: World) -> None:
     mine = [job["jobId"] for job in world.iot.list_jobs()["jobs"] if run in job["jobId"]]
     assert [f"iotctl-rotate-{run}-1"] == mine
     assert {own} == world.certificates() - there
+    # The onboarding is taken back while another rotation is in the middle: the thing claims what is not its bundle yet.
+    assert -9 == world.rotate(at="http.client.send PUT /certificates/").code
+    assert 1 == len(list((world.bundles / "rotating").iterdir()))
+    assert world.own() == world.iot.describe_thing(thingName=world.name)["attributes"]["iotctl-cert"] != own
