@@ -135,6 +135,11 @@ class Reading:
             return  # a role that is gone grants nothing
         if isinstance(error, Unsupported):
             self.beyond.setdefault(attribute, f"{op} is not there")
+        elif error.code == "IndexNotReadyException":
+            # An account that indexes no connections is no account in trouble.
+            self.beyond.setdefault(
+                attribute, "the fleet index does not hold it (aws iot update-indexing-configuration)"
+            )
         elif isinstance(error, Denied) and not ours:
             self.beyond.setdefault(attribute, f"{op} is not allowed")
         else:

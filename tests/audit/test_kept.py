@@ -124,6 +124,20 @@ def test_what_failed_is_asked_again_and_told(tmp_path: Path, failing: str) -> No
     assert reading.unread["things"].startswith("iot:DescribeThing failed for ")
 
 
+def test_what_an_account_does_not_index_is_skipped(tmp_path: Path) -> None:
+    """Of connections AWS knows nothing where they are not indexed: that is no failure, and twenty alike are none."""
+
+    def call(op: str, *, once: bool, thingName: str) -> dict[str, str]:  # noqa: N803  AWS's own name
+        raise Refused(f"{op} was refused", code="IndexNotReadyException")
+
+    world = World(call=call, members=lambda _: frozenset())
+    with Kept(tmp_path, TARGET) as one:
+        reading = Reading(None, world, one, lambda _: None)  # type: ignore[arg-type]  # it is not asked
+        names = [f"t{number}" for number in range(40)]
+        assert [] == list(reading.each("connectivity", "iot:GetThingConnectivityData", "thingName", names, dict))
+    assert ({}, {"connectivity"}, False) == (reading.unread, set(reading.beyond), reading.again)
+
+
 def test_a_listing_that_is_cut_short_is_a_gap() -> None:
     """What came until then is there, and the attribute that lacks the rest is named."""
 
