@@ -89,6 +89,7 @@ class BulkRequests:
     """The effect `onboard:RegisterRequestsInBulk`: things, with certificates that AWS signs for their CSRs.
 
     AWS makes a certificate whenever it is asked to, so what was asked for once is looked at before it is asked again.
+    Whether a line that fails because its thing is another's has left a certificate behind, AWS does not say.
     """
 
     def __init__(self, tasks: Tasks, aws: Aws) -> None:
@@ -140,7 +141,11 @@ class BulkRequests:
             except Error as wrong:
                 return wrong
         # It was there already, or the report does not hold what it was given.
-        return self._found(one) or Refused("its certificate is not in the report", code="Report")
+        return self._found(one) or Refused(
+            "AWS registered it, and neither its report nor the thing has its certificate yet",
+            code="Report",
+            hint="run the same command again; it looks before it asks again",
+        )
 
     def _found(self, one: Mapping[str, Any]) -> Answer | None:
         """What is there of a thing that may have been registered with its CSR; None: nothing is."""

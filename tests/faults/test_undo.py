@@ -115,14 +115,14 @@ def test_an_undoing_killed_again_and_again_ends_well(
     ended(fleet, stage.run(undo(fleet.declared)))
 
 
-@pytest.mark.parametrize("strike", ["interrupt", "full"])
+@pytest.mark.parametrize("strike", ["kill", "interrupt", "full"])
 def test_an_undoing_struck_at_a_sample_of_moments_resumes(
     strike: str, stage: Stage, watch: Callable[[int], Watch], job: Callable[..., Job], undo: Callable[..., Job]
 ) -> None:
-    """Interrupted, out of space: the next run takes back the rest."""
+    """Killed, interrupted, out of space: the next run takes back the rest."""
     fleet = onboarded(watch(1), stage, job)
     moments = stage.run(undo(fleet.declared, strike=strike, at=10**6)).moments
-    for point in sorted(random.Random(f"undo {strike}").sample(range(1, len(moments) + 1), 1)):
+    for point in sorted(random.Random(f"undo {strike}").sample(range(1, len(moments) + 1), 2)):
         struck_then_resumed(strike, point, stage, watch, job, undo)
 
 
