@@ -18,7 +18,7 @@ _iotctl() {
     "onboard doctor") known="--bundles --connect --passphrase-file --publish --role-alias --subscribe --watch --help" ;;
     "onboard certs") known="expiring rotate --help" ;;
     "onboard certs expiring") known="--search --thing-group --things --within --help" ;;
-    "onboard certs rotate") known="--anew --bundles --dry-run --key-type --search --thing-group --things --valid-days --wait --help" ;;
+    "onboard certs rotate") known="--anew --bundles --dry-run --key-type --search --thing-group --things --timeout --valid-days --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;

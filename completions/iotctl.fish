@@ -90,6 +90,7 @@ complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l search
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l thing-group
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l things
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l timeout
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l valid-days
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l wait
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l help

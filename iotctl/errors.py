@@ -238,6 +238,8 @@ class Timeout(Error):
 class Unanswered(Timeout):
     """One device did not do what was waited for; many of them say nothing about the next."""
 
+    word = "Unanswered"
+
 
 class Interrupted(Error):
     """Ctrl-C or SIGTERM; what was done is recorded and the same command resumes."""

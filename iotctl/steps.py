@@ -101,7 +101,7 @@ class Steps:
             # To look on this machine costs nothing.
             pause = min(wait, _LOOK) if own else wait
             if clock.monotonic() + pause > ends:
-                raise Unanswered(f"{step.hint} within {step.settles:g} s", code="Unanswered", hint=_AGAIN)
+                raise Unanswered(f"{step.hint} within {step.settles:g} s", hint=_AGAIN)
             yield Pause(pause)
         raise AssertionError(step.op)  # pragma: no cover  the waits never end
 

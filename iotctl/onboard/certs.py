@@ -70,6 +70,9 @@ def rotate(
     wait: Annotated[
         str, options.Option("--wait", metavar="TIME", help="How long a device may take to answer, and to connect.")
     ] = "10m",
+    timeout: Annotated[
+        str | None, options.Option("--timeout", metavar="TIME", help="How long all of them together may take.")
+    ] = None,
     key_type: Annotated[str, options.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")] = "ec-p256",
     days: Annotated[int, options.Option("--valid-days", min=1, max=36500, help="How long they are valid.")] = 3650,
     anew: Annotated[bool, options.Option("--anew", help="Begin another rotation, whatever others left.")] = False,
@@ -87,6 +90,7 @@ def rotate(
 
     request.check_key_type(key_type)
     chosen, seconds = Scope(thing, thing_group, search, things), text.seconds(wait)
+    together = text.seconds(timeout) if timeout is not None else None
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
     aws, target = ctx.obj.aws, ctx.obj.target
     run = rotations.run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
@@ -95,6 +99,14 @@ def rotate(
     place = observe.place(aws, directory, ctx.obj.platform if target.kind == "local" else None)
     before, jobs = rotations.jobs(aws, run, thing_group)
     registered = rotations.is_registered(aws, directory)
-    stopped = rotations.stopped(aws, run)
-    plan = rotation.rotating(run, before, jobs, place, wait=seconds, registered=registered, stopped=stopped)
+    plan = rotation.rotating(
+        run,
+        before,
+        jobs,
+        place,
+        wait=seconds,
+        registered=registered,
+        timeout=together,
+        stopped=rotations.stopped(aws, run),
+    )
     return replace(plan, quotas=ctx.obj.quotas)

@@ -6,11 +6,12 @@ look at a job is one call; what has ended badly is listed where there is more of
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, text
-from iotctl.errors import Error, Refused
+from iotctl.errors import Error, Refused, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ _BAD: Final = {
 }
 """How an execution ends badly, and who counts that (API reference, JobProcessDetails)."""
 _TOLD: Final = 200
+_AGAIN: Final = "it may still: run the same command again, it resumes"
 
 
 class Executions:
@@ -41,10 +43,15 @@ class Executions:
         self._ended: dict[str, dict[str, str]] = {}
         self._turn = 0
         self._next = 0.0
+        self._ends = math.inf
 
     def watch(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
-        """Begin with these `jobs`, the oldest first: of a thing that several have, the latest counts."""
+        """Begin with these `jobs`, the oldest first: of a thing that several have, the latest counts.
+
+        After so many `seconds` nobody is waited for any more; where there are none, for ever.
+        """
         for params in batch:
+            self._ends = clock.monotonic() + params["seconds"] if "seconds" in params else math.inf
             for job_id in params["jobs"]:
                 targets = self._aws.call("iot:DescribeJob", jobId=job_id)["job"]["targets"]
                 whole = any(":thinggroup/" in target for target in targets)
@@ -82,7 +89,9 @@ class Executions:
         job_id = next(mine, "")
         status = self._ended.get(job_id, {}).get(thing_name)
         if status is None:
-            return {}
+            if clock.monotonic() < self._ends:
+                return {}
+            return Unanswered("its device has not answered in the time that all had", hint=_AGAIN, on=thing_name)
         return Refused(
             f"its job ended as {status}",
             code="JobCanceled" if status in {"CANCELED", "REMOVED"} else "DeviceFailed",

@@ -87,6 +87,7 @@ def rotating(
     *,
     wait: float,
     registered: bool,
+    timeout: float | None = None,
     stopped: Sequence[str] = (),
 ) -> Plan:
     """Give things new certificates, for keys that their devices make.
@@ -98,6 +99,7 @@ def rotating(
         place: where they are.
         wait: seconds that a device may take to answer, and again to connect.
         registered: the account knows the fleet CA.
+        timeout: seconds that all of them may take together; None: as long as it takes.
         stopped: the ids of jobs of rotations that are not gone on with, which devices would still obey.
 
     """
@@ -115,7 +117,7 @@ def rotating(
             Step(WATCH),
             *(Step("iot:CancelJob", {"jobId": job_id, "force": True}, absent_is_done=True) for job_id in stopped),
             *(_job(run, job) for job in jobs),
-            Step(WATCH_JOBS, {"jobs": [*before, *(job.job_id for job in jobs)]}),
+            Step(WATCH_JOBS, {"jobs": [*before, *(job.job_id for job in jobs)], "seconds": timeout}),
         ),
         each=(*_asked(run, place, wait), *_signed(run, place, keys), *_switched(place, wait), _published(place)),
         rows=tuple({"thingName": name, "line": number} for number, name in enumerate(run.names, 1)),

@@ -43,7 +43,7 @@ _PRELOADED: Final = (
     "jinja2",
     "urllib3",
     *(f"iotctl.{name}" for name in ("bundle", "cli", "engine", "journal", "made", "output", "scope")),
-    *(f"iotctl.onboard.{name}" for name in ("cli", "fleet", "observe", "plan", "undo", "used")),
+    *(f"iotctl.onboard.{name}" for name in ("cli", "effects", "fleet", "observe", "plan", "rotations", "undo", "used")),
     *(f"iotctl.ota.{name}" for name in ("cli", "advance", "draft", "effects", "observe", "plan", "report")),
 )
 _SERVICES: Final = ("iot", "iot-data", "s3", "service-quotas", "sts")

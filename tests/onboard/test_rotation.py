@@ -96,7 +96,7 @@ def test_a_fleet_gets_new_certificates(iotctl: Callable[..., Ran], account: Acco
     *played_names, away = account.names
     parts = roles.roles(played_names, roles.Shares(fail=1 / 6))
     (failing,) = [name for name, role in parts.items() if role.fails]
-    alone = iotctl("onboard", "certs", "rotate", away, "--wait", "0.5s", "--yes", "-o", "json")
+    alone = iotctl("onboard", "certs", "rotate", away, "--timeout", "0.5s", "--yes", "-o", "json")
     assert (13, "Unanswered") == (alone.code, alone.envelope["errors"][0]["code"]), alone.stderr
     assert 6 == iotctl(*words).code
     dry = iotctl(*words, "--anew", "--dry-run")
