@@ -118,9 +118,12 @@ def _record(aws: Aws, labels: Labels) -> Record:
 
 
 def _told(found: Subject, waits: Waiting, notes: tuple[str, ...]) -> Result:
+    """How far it is, and what is to be typed about that."""
     row = {"rolloutId": found.name, "stage": waits.stage.value, "waitsFor": waits.words}
     columns = (Column("rolloutId", "ROLLOUT"), Column("stage", "STAGE"), Column("waitsFor", "WAITS FOR"))
     jobs = {phase.name: phase.job.job_id for phase in found.phases}
+    if waits.stage is Stage.UNAPPROVED:
+        notes += (f"iotctl ota step {found.name} --approve says yes",)
     return Result(
         {"rolloutId": found.name, **waits.to_json(), **standing.standing(found.phases).to_json(), "jobs": jobs},
         Table(columns, [row]),

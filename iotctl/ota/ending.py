@@ -42,6 +42,13 @@ def result(found: Subject, failures: Failures, ended: Verdict, *, interrupted: b
     return Result(data, notes=tuple(notes), failures=_failures(found, ended), exit=ended.exit)
 
 
+def next_phase(found: Subject) -> str:
+    """What makes the fleet's job, where the canary's has ended: watching alone never does; empty: it is not time."""
+    if not (found.may_go_on and found.main.job.is_over):
+        return ""
+    return f"iotctl ota step {found.name} goes on to the fleet once that is due, and watching alone never does"
+
+
 def write_junit(aws: Aws, path: str, found: Subject, failures: Failures, ended: Verdict) -> None:
     """Write the report: every execution of every job is listed, 250 a call.
 
@@ -73,6 +80,6 @@ def _failures(found: Subject, ended: Verdict) -> tuple[Failure, ...]:
         )
         return (Failure("RolloutFailed", ended.reason, found.name, hint, exit=Exit.ROLLOUT_FAILED),)
     if ended.state is State.RUNNING:
-        hint = f"iotctl ota watch {found.name} goes on watching"
+        hint = next_phase(found) or f"iotctl ota watch {found.name} goes on watching"
         return (Failure("Timeout", f"still running: {ended.reason}", found.name, hint, exit=Exit.TIMEOUT),)
     return ()

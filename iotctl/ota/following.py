@@ -71,7 +71,7 @@ class Following:
         self._started = clock.monotonic()
         self._rhythm = Rhythm(self._started)
         self._verdict: Verdict | None = None
-        self._ended = False
+        self._ended = self._advised = False
         self._rows: list[dict[str, Any]] = []
         self._groups: list[Group] = []
         self._shown: dict[str, dict[str, Any]] = {}
@@ -93,7 +93,7 @@ class Following:
                 self._ask_why(AT_A_TIME)
                 while True:
                     self._verdict = self._judged(last=False)
-                    yield self._news()
+                    yield [*self._news(), *self._advice(self._verdict)]
                     if self._verdict.state is not State.RUNNING:
                         break
                     if until is not None and clock.monotonic() >= until:
@@ -184,6 +184,14 @@ class Following:
             for phase in self._subject.phases
             if phase.name not in known
         ]
+
+    def _advice(self, judged: Verdict) -> list[Remark]:
+        """That the canary is done, once: who only watches would wait for ever."""
+        advice = ending.next_phase(self._subject)
+        if self._advised or judged.state is not State.RUNNING or not advice:
+            return []
+        self._advised = True
+        return [Remark("canary-done", f"the canary is done: {advice}", {"rolloutId": self._subject.name})]
 
     def _ask_why(self, most: int | None = None) -> None:
         """What is not answered is told as not read; the verdict needs none of it."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Of a saved plan."""
 _LARGEST: Final = 1024 * 1024
+_LONGEST_SHOWN: Final = 80
 
 
 def planned(
@@ -125,7 +126,7 @@ def refuse_stale(saved: Path, record: Record, found: Facts) -> None:
     before, now = _read(saved)["observed"], observed(record, found)
     differing = [key for key in now if before.get(key) != now[key] and (key != "keyId" or before.get(key))]
     if differing:
-        said = "; ".join(f"{key} was {before.get(key)!s:.60}, and is {now[key]!s:.60}" for key in differing)
+        said = "; ".join(f"{key} was {_short(before.get(key))}, and is {_short(now[key])}" for key in differing)
         raise Usage(
             f"the plan {saved} is stale; nothing was done",
             code="StalePlan",
@@ -249,3 +250,9 @@ def _reach(stops: Mapping[str, Any]) -> str:
 
 def _named(record: Record, found: Facts) -> str:
     return "(without a key it has no id yet)" if found.pretended else record.rollout_id
+
+
+def _short(value: object) -> str:
+    """A value as words; of a long one so much that a digest is whole."""
+    written = str(value)
+    return written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}…"

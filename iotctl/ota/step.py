@@ -110,7 +110,7 @@ def following(canary: Canary, goal: Goal, now: datetime) -> Waiting:
                 return Waiting(Stage.FAILED, f"{held}; its deadline was {clock.iso(due)}")
             return Waiting(Stage.GATED, held, due)
     if goal.approve and not canary.approved:
-        return Waiting(Stage.UNAPPROVED, "someone must say yes: iotctl ota step ROLLOUT --approve")
+        return Waiting(Stage.UNAPPROVED, "someone must say yes")
     return Waiting(Stage.DUE, "the fleet follows")
 
 

@@ -194,6 +194,7 @@ def test_a_rollout_is_followed_from_its_canary_into_the_fleet(
     watched.report(canary, names[:2])
     alone = iotctl("ota", "watch", rollout, "--timeout", "0.1s")
     assert (13, True) == (alone.code, "canary done, the next phase is to come" in alone.stderr)
+    assert 2 == alone.stderr.count(f"iotctl ota step {rollout} goes on to the fleet"), "as it happens, and at the end"
     watching = Watching(iotctl, canary, "-o", "json")
     watched.report(make(FLEET), names[:9])
     ran = watching.end()
