@@ -64,7 +64,7 @@ _iotctl() {
     "local env") known="--help" ;;
     "local logs") known="--follow --help" ;;
     "local reset") known="--help" ;;
-    "local devices") known="--bundles --fail --for --offline --reboot --sdk --slow --trust --help" ;;
+    "local devices") known="--bundles --fail --for --offline --passphrase-file --reboot --sdk --slow --trust --help" ;;
     "local core") known="--bundles --for --thing-group --help" ;;
     "local demo") known="--clean --help" ;;
     *) known="" ;;

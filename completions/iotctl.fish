@@ -433,6 +433,7 @@ complete -c iotctl -n "__iotctl_at 'local devices'" -l bundles
 complete -c iotctl -n "__iotctl_at 'local devices'" -l fail
 complete -c iotctl -n "__iotctl_at 'local devices'" -l for
 complete -c iotctl -n "__iotctl_at 'local devices'" -l offline
+complete -c iotctl -n "__iotctl_at 'local devices'" -l passphrase-file
 complete -c iotctl -n "__iotctl_at 'local devices'" -l reboot
 complete -c iotctl -n "__iotctl_at 'local devices'" -l sdk
 complete -c iotctl -n "__iotctl_at 'local devices'" -l slow

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, files, pki
 from iotctl.errors import Conflict, Error, Integrity, Local, Usage
+from iotctl.pki import certificates as x509
 from iotctl.pki import keys
 
 if TYPE_CHECKING:
@@ -136,9 +137,9 @@ def load(directory: Path, passphrase: bytes = b"") -> Bundle:
     try:
         config = json.loads((directory / CONFIG).read_bytes())
         certificate_pem = (directory / CERTIFICATE).read_bytes()
-        if config["keyFile"] and not pki.key_matches(private_key(directory / KEY, passphrase), certificate_pem):
+        if config["keyFile"] and not x509.key_matches(private_key(directory / KEY, passphrase), certificate_pem):
             raise Integrity(f"the key in {directory} is not the key of its certificate", on=config["thingName"])
-        certificate = pki.read(certificate_pem)
+        certificate = x509.read(certificate_pem)
         certificate_id = certificate.certificate_id
         if certificate_id != config["certificateId"]:
             raise Integrity(f"the certificate in {directory} is not the one its config names", on=config["thingName"])
@@ -185,7 +186,7 @@ def authority(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error
 
     """
     found = [_afresh(Path(params["directory"])).certificate_pem for params in batch]
-    return [{"certificateId": pki.read(pem).certificate_id, "certificatePem": pem} for pem in found]
+    return [{"certificateId": x509.read(pem).certificate_id, "certificatePem": pem} for pem in found]
 
 
 def _afresh(bundles: Path) -> pki.Authority:
@@ -270,7 +271,7 @@ class Publisher:
     def _issued(self, directory: Path, params: Mapping[str, Any]) -> tuple[pki.Issued, str]:
         """The certificate of a thing, with its key where that is made here; and what follows it in its file (PEM)."""
         if given := params.get("certificatePem"):
-            return pki.Issued(pki.read(given).certificate_id, given, b""), ""
+            return pki.Issued(x509.read(given).certificate_id, given, b""), ""
         authority = self._authorities[directory]
         thing_name, days = params["thingName"], params["days"]
         if params.get("csr"):
@@ -311,7 +312,7 @@ def _existing(place: Path, params: Mapping[str, Any], passphrase: bytes) -> Bund
             hint="use another --bundles directory; or leave out --encrypt-keys-to",
         )
     given = params.get("certificatePem")
-    if given and pki.read(given).certificate_id != found.certificate_id:
+    if given and x509.read(given).certificate_id != found.certificate_id:
         raise Conflict(f"the bundle in {place} holds another certificate than the one in the account", code="OtherKey")
     if params.get("csr") and not pki.csr_matches(params["csr"], found.certificate_pem):
         raise Conflict(f"the bundle in {place} was made for another key than this row's CSR", code="OtherKey")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from iotctl import pki, scope
+from iotctl import scope
 from iotctl.errors import Error
 from iotctl.kept import CERTIFICATES
+from iotctl.pki import certificates as x509
 from iotctl.semantics.checks.fleet import CaCertificate, Policy
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Registry:
         ids = [one["certificateId"] for one in listed]
         op = "iot:DescribeCACertificate"
         for certificate_id, (pem, status) in self.reading.each("ca_certificates", op, "certificateId", ids, _authority):
-            says = pki.read(pem)
+            says = x509.read(pem)
             yield CaCertificate(
                 certificate_id,
                 status,
@@ -153,10 +154,10 @@ class Registry:
                 return True
         return False
 
-    def pems(self, ids: list[str]) -> dict[str, pki.Certificate]:
+    def pems(self, ids: list[str]) -> dict[str, x509.Certificate]:
         """What the certificates say, each read from AWS once and kept."""
         found = self.reading.each("pems", CERTIFICATES, "certificateId", ids, _pem)
-        return {certificate_id: pki.read(pem) for certificate_id, pem in found}
+        return {certificate_id: x509.read(pem) for certificate_id, pem in found}
 
 
 def _described(answer: dict[str, Any]) -> dict[str, Any]:

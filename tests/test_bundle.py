@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotctl import bundle, files, pki
+from iotctl import bundle, files
 from iotctl.errors import Conflict, Error, Integrity, Local, Usage
+from iotctl.pki import certificates as certs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def test_a_bundle_is_whole_and_private(tmp_path: Path, umask: int) -> None:
         found.certificate_pem,
     )
     assert answer["certificateArn"].endswith(f":cert/{found.certificate_id}")
-    assert "pump:7" == pki.read(found.certificate_pem).common_name
+    assert "pump:7" == certs.read(found.certificate_pem).common_name
 
 
 def test_a_bundle_is_never_changed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iotctl import clock, pki
 from iotctl.errors import Integrity, Usage
+from iotctl.pki import certificates as certs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_device_certificate_is_for_client_authentication_only(authority: pki.A
     age = clock.now() - certificate.not_valid_before_utc
     assert pki.BACKDATED <= age < pki.BACKDATED + timedelta(minutes=1)
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate_pem.encode()))
-    assert pki.key_matches(issued.private_key_pem, issued.certificate_pem.encode())
+    assert certs.key_matches(issued.private_key_pem, issued.certificate_pem.encode())
     assert "PRIVATE" not in repr(issued)
 
 
@@ -69,7 +70,7 @@ def test_openssl_accepts_what_is_issued(authority: pki.Authority, tmp_path: Path
 @pytest.mark.parametrize("length", [1, 64, 65, 128])
 def test_a_long_thing_name_still_has_a_common_name_of_its_own(authority: pki.Authority, length: int) -> None:
     """X.509 allows 64 characters: a longer name is its head and a hash of all of it, different for different names."""
-    one, other = (pki.read(authority.issue("x" * (length - 1) + last).certificate_pem).common_name for last in "ab")
+    one, other = (certs.read(authority.issue("x" * (length - 1) + last).certificate_pem).common_name for last in "ab")
     assert one != other
     assert min(length, 64) == len(one)
 
@@ -77,7 +78,7 @@ def test_a_long_thing_name_still_has_a_common_name_of_its_own(authority: pki.Aut
 def test_a_certificate_ends_with_its_ca() -> None:
     """A leaf that outlives its CA would be refused before its own end."""
     authority = pki.Authority.create("short", days=2)
-    assert pki.read(authority.certificate_pem).not_after == pki.read(authority.issue("x").certificate_pem).not_after
+    assert certs.read(authority.certificate_pem).not_after == certs.read(authority.issue("x").certificate_pem).not_after
 
 
 def test_a_server_certificate_names_its_hosts(authority: pki.Authority) -> None:
@@ -95,7 +96,7 @@ def test_a_csr_keeps_its_key_where_it_is(authority: pki.Authority, given: str, e
     """The certificate is for the CSR's key, under the name asked for or its own; there is no key to store."""
     csr = _csr(ec.generate_private_key(ec.SECP384R1()))
     issued = authority.sign(csr, common_name=given)
-    assert (b"", expected) == (issued.private_key_pem, pki.read(issued.certificate_pem).common_name)
+    assert (b"", expected) == (issued.private_key_pem, certs.read(issued.certificate_pem).common_name)
     assert pki.csr_matches(csr, issued.certificate_pem)
     assert not pki.csr_matches(_csr(ec.generate_private_key(ec.SECP256R1())), issued.certificate_pem)
 
@@ -145,7 +146,7 @@ def test_key_matches_is_false_for_anything_else(authority: pki.Authority) -> Non
         (one.private_key_pem, b"x"),
         (locked, certificate),
     ]
-    assert [False] * 4 == [pki.key_matches(*pair) for pair in pairs]
+    assert [False] * 4 == [certs.key_matches(*pair) for pair in pairs]
 
 
 def test_a_stored_ca_is_the_same_ca(authority: pki.Authority) -> None:
@@ -165,7 +166,7 @@ def test_a_stored_ca_is_the_same_ca(authority: pki.Authority) -> None:
 def test_what_a_certificate_says(authority: pki.Authority) -> None:
     """Read back from PEM."""
     issued = authority.issue("pump-7")
-    found = pki.read(issued.certificate_pem)
+    found = certs.read(issued.certificate_pem)
     assert (issued.certificate_id, "CN=pump-7", "CN=fleet CA", "ec-secp256r1", False) == (
         found.certificate_id,
         found.subject,
@@ -173,8 +174,8 @@ def test_what_a_certificate_says(authority: pki.Authority) -> None:
         found.key,
         found.is_ca,
     )
-    assert pki.read(authority.certificate_pem).is_ca
+    assert certs.read(authority.certificate_pem).is_ca
     with pytest.raises(Usage):
-        pki.read("nonsense")
+        certs.read("nonsense")
     with pytest.raises(Usage, match="unknown key type"):
         pki.new_key("dsa")

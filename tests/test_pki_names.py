@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from iotctl import errors, pki
+from iotctl import errors
+from iotctl.pki import certificates as certs
 
 
 def certificate(subject: x509.Name, issuer: x509.Name, *alternatives: x509.GeneralName) -> str:
@@ -38,7 +39,7 @@ def test_attributes_have_aws_names() -> None:
         ]
     )
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA"), x509.NameAttribute(NameOID.TITLE, "root")])
-    found = pki.names(certificate(subject, issuer))
+    found = certs.names(certificate(subject, issuer))
     expected = {
         "Country": ("DE",),
         "Organization": ("Works",),
@@ -60,7 +61,7 @@ def test_alternative_names_are_among_them() -> None:
         x509.UniformResourceIdentifier("urn:pump"),
         x509.DirectoryName(plain),
     )
-    found = pki.names(certificate(plain, plain, *alternatives)).subject
+    found = certs.names(certificate(plain, plain, *alternatives)).subject
     expected = {
         "CommonName": ("pump",),
         "AlternativeName.RFC822Name": ("pump@example.com",),
@@ -75,4 +76,4 @@ def test_alternative_names_are_among_them() -> None:
 def test_what_is_no_certificate_is_refused() -> None:
     """Text that is not PEM has no names."""
     with pytest.raises(errors.Usage):
-        pki.names("nothing")
+        certs.names("nothing")

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from iotctl import pki
 from iotctl.errors import Integrity
+from iotctl.pki import certificates as x509
 from iotctl.pki import requests
 
 AUTHORITY = pki.Authority.create("a test's own CA")
@@ -21,7 +22,7 @@ def test_a_good_one_is_taken() -> None:
         key, csr = requests.create(name, "ec-p256")
         requests.verify(csr, name, key_type="ec-p256", before=BEFORE)
         signed = AUTHORITY.sign(csr, common_name=name)
-        assert pki.key_matches(key, signed.certificate_pem.encode())
+        assert x509.key_matches(key, signed.certificate_pem.encode())
     stronger = requests.of_key(ec.generate_private_key(ec.SECP384R1()), "pump")
     requests.verify(stronger, "pump", key_type="ec-p256", before=BEFORE)
 

@@ -193,9 +193,9 @@ def _sample(text: str | None) -> float:
 
 
 def _crl(path: Path) -> RevocationList:
-    from iotctl import pki
+    from iotctl.pki import certificates as x509
 
     try:
-        return RevocationList(*pki.revocations(content(path)))
+        return RevocationList(*x509.revocations(content(path)))
     except Usage as error:
         raise Usage(f"{path}: {error.message}", code=error.code, on=str(path)) from error

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from iotctl import pki
     from iotctl.context import Context
+    from iotctl.pki import certificates as x509
     from iotctl.scope import Scope
     from iotctl.semantics.checks import Check
     from iotctl.semantics.checks.declared import Baseline
@@ -235,7 +235,7 @@ def gaps(fleet: Fleet) -> Iterator[str]:
 
 
 def _certificate(
-    listed: Mapping[str, Any], things: tuple[str, ...], pems: Mapping[str, pki.Certificate]
+    listed: Mapping[str, Any], things: tuple[str, ...], pems: Mapping[str, x509.Certificate]
 ) -> Certificate:
     says = pems.get(listed["certificateId"])
     facts = Certificate(listed["certificateId"], listed["status"], listed.get("creationDate"), things=things)

@@ -174,6 +174,10 @@ def devices(
             metavar="FILE", help="The keys whose artifacts they install [trusted_keys.json beside the bundles]."
         ),
     ] = None,
+    passphrase_file: Annotated[
+        str | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="Of encrypted keys: its first line; - for stdin."),
+    ] = None,
     for_: Annotated[str, typer.Option("--for", metavar="60s", help="End after so long.")] = "0s",
     sdk: Annotated[bool, typer.Option("--sdk", help="awsiotsdk for all of them, not for 5 at most.")] = False,
 ) -> Stream:
@@ -181,12 +185,12 @@ def devices(
 
     What they have installed is in the directory `state` beside the bundles.
     """
-    from iotctl import text
+    from iotctl import passphrase, text
     from iotctl.local.devices import fleet
     from iotctl.local.devices.roles import Shares, roles, share
 
     shares, seconds = Shares(share(fail), share(slow), share(offline)), text.seconds(for_)
-    found = fleet.members(bundles, number, trust)
+    found = fleet.members(bundles, number, trust, passphrase.read(passphrase_file) if passphrase_file else b"")
     parts = roles((member.identity.thing_name for member in found), shares, reboots=reboot)
     rows = fleet.run(found, parts, seconds=seconds, through_sdk=sdk)
     columns = tuple(Column(key) for key in ("thingName", "time", "event", "shadowName", "detail"))

@@ -18,6 +18,7 @@ from iotctl.onboard.connections import Connections
 from iotctl.onboard.executions import Executions
 from iotctl.onboard.plan import CLAIM
 from iotctl.onboard.tasks import Tasks
+from iotctl.pki import certificates as x509
 
 if TYPE_CHECKING:
     import contextlib
@@ -153,7 +154,7 @@ class BulkRequests:
         try:
             claim = self._aws.call("iot:DescribeThing", thingName=name).get("attributes", {}).get(CLAIM)
             for pem in self._certificates(name):
-                if pki.csr_matches(csr, pem) and claim in {provisioning.claim(csr), pki.read(pem).certificate_id}:
+                if pki.csr_matches(csr, pem) and claim in {provisioning.claim(csr), x509.read(pem).certificate_id}:
                     return _signed(one, pem, there=True)
         except NotFound:
             return None
@@ -182,7 +183,7 @@ def _signed(one: Mapping[str, Any], pem: str, *, there: bool) -> dict[str, Any]:
     """
     if not pki.csr_matches(one["row"]["csr"], pem):
         raise Integrity("AWS's report has a certificate for another key than that of the CSR")
-    identity = pki.read(pem).certificate_id
+    identity = x509.read(pem).certificate_id
     arn = f"{one['certificateArn']}{identity}"
     return {"certificateId": identity, "certificatePem": pem, "certificateArn": arn, "there": there}
 

@@ -11,14 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iotctl import text
-from iotctl.onboard import plan, provisioning
+from iotctl.onboard import plan, provisioning, resources
 from iotctl.plan import Expect, Plan, Ref, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from iotctl.onboard.plan import Fleet, Keys, Missing, Place
+    from iotctl.onboard.plan import Fleet, Keys, Place
+    from iotctl.onboard.resources import Missing
 
 BULK: Final = "onboard:RegisterInBulk"
 BULK_REQUESTS: Final = "onboard:RegisterRequestsInBulk"
@@ -44,14 +45,14 @@ def just_in_time(fleet: Fleet, missing: Missing, place: Place, keys: Keys, role:
     body = text.canonical(provisioning.just_in_time(fleet))
     run_id = plan.identity(fleet.digest, place, keys, "jitp")
     by_itself = {"templateBody": body, "roleArn": place.target.role(role)}
-    shared = tuple(plan.shared_steps(missing, run_id, keys, by_itself))
+    shared = tuple(resources.shared_steps(missing, run_id, keys, by_itself))
     return Plan(
         command=JUST_IN_TIME,
         run_id=run_id,
         target=place.target,
         summary=f"make the bundles of {text.count(len(fleet), 'thing')}; each is registered when its device connects",
         # The CA last: from then on its devices may come.
-        shared=(*plan.authority(place, keys), plan.recorded(place, run_id, shared), *shared[1:], shared[0]),
+        shared=(*resources.authority(place, keys), resources.recorded(place, run_id, shared), *shared[1:], shared[0]),
         each=(plan.bundled(place, keys, run_id, chain=True),),
         rows=fleet,
         directory=place.directory,
@@ -77,7 +78,7 @@ def in_bulk(fleet: Fleet, missing: Missing, place: Place, keys: Keys, role: str,
 
     """
     run_id = plan.identity(fleet.digest, place, keys, "aws-bulk")
-    shared = tuple(plan.shared_steps(missing, run_id, keys))
+    shared = tuple(resources.shared_steps(missing, run_id, keys))
     where = {
         "bucket": bucket or place.target.bucket,
         "prefix": f"iotctl/onboard/{run_id}/",
@@ -101,7 +102,7 @@ def in_bulk(fleet: Fleet, missing: Missing, place: Place, keys: Keys, role: str,
         run_id=run_id,
         target=place.target,
         summary=f"register {text.count(len(fleet), 'thing')} by AWS's bulk registration",
-        shared=(*plan.authority(place, keys), plan.recorded(place, run_id, shared), *shared),
+        shared=(*resources.authority(place, keys), resources.recorded(place, run_id, shared), *shared),
         each=(*begun, *(replace(step, when=there) for step in mending), *claimed, shadow),
         rows=fleet,
         batch=LINES,

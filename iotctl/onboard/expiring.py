@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from iotctl import pki
     from iotctl.context import Context
+    from iotctl.pki import certificates as x509
     from iotctl.scope import Scope
 
 CHECK: Final = "DEVICE_CERTIFICATE_EXPIRING_CHECK"
@@ -104,11 +104,11 @@ def _ending(registry: Registry, chosen: Scope | None, last: datetime) -> list[Ce
     ]
 
 
-def _in_time(pems: Mapping[str, pki.Certificate], end: datetime) -> dict[str, pki.Certificate]:
+def _in_time(pems: Mapping[str, x509.Certificate], end: datetime) -> dict[str, x509.Certificate]:
     return {certificate_id: says for certificate_id, says in pems.items() if says.not_after <= end}
 
 
-def _says(certificate: pki.Certificate) -> Certificate:
+def _says(certificate: x509.Certificate) -> Certificate:
     return Certificate(certificate.certificate_id, not_after=certificate.not_after, key=certificate.key)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import bundle, templates
 from iotctl.errors import Conflict, Error, NotFound
 from iotctl.onboard import declared
-from iotctl.onboard.plan import ADOPTED, CLAIM, RUN_TAG, Missing, Place, Ways
+from iotctl.onboard.plan import ADOPTED, CLAIM, Place, Ways
+from iotctl.onboard.resources import RUN_TAG, Missing
 from iotctl.onboard.row import CORE_POLICY
 from iotctl.plan import Ref, Step
 from iotctl.semantics import policy as policy_semantics

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import text
 from iotctl.jobs import MOST_TARGETS, Brakes, request
 from iotctl.onboard import plan as planning
+from iotctl.onboard import resources
 from iotctl.onboard.plan import CLAIM, Keys, Place
 from iotctl.plan import Expect, Join, Plan, Ref, Step
 from iotctl.rotation import SHADOW, Order
@@ -112,7 +113,7 @@ def rotating(
         target=place.target,
         summary=f"give {text.count(left, 'thing')} a new certificate each{named}{', …' if len(jobs) > 3 else ''}",
         shared=(
-            *planning.authority(place, keys),
+            *resources.authority(place, keys),
             _recorded(run, place),
             Step(WATCH),
             *(Step("iot:CancelJob", {"jobId": job_id, "force": True}, absent_is_done=True) for job_id in stopped),

@@ -8,9 +8,10 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, clock, engine, made, pki, scope, text
+from iotctl import bundle, clock, engine, made, scope, text
 from iotctl.errors import Conflict, NotFound
 from iotctl.onboard.rotation import COMMAND, Job, Run, batches
+from iotctl.pki import certificates as x509
 from iotctl.plan import Ref, Step
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def is_registered(aws: Aws, directory: Path) -> bool:
     """Whether the account knows the fleet CA."""
     pem = (directory / "ca" / bundle.CA_CERTIFICATE).read_bytes()
     try:
-        answer = aws.call("iot:DescribeCACertificate", certificateId=pki.read(pem).certificate_id)
+        answer = aws.call("iot:DescribeCACertificate", certificateId=x509.read(pem).certificate_id)
     except NotFound:
         return False
     return bool(answer["certificateDescription"]["status"] == "ACTIVE")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.errors import NotFound
-from iotctl.onboard.plan import RUN_TAG
+from iotctl.onboard.resources import RUN_TAG
 from iotctl.onboard.undo import name_and_arn
 
 if TYPE_CHECKING:

@@ -103,7 +103,7 @@ def certificate_parameters(certificate_id: str, subject: Mapping[str, tuple[str,
 
     Args:
         certificate_id: of the certificate.
-        subject: the first of the values of each attribute counts, by the names of policy variables (`pki.names`).
+        subject: the first of the values of each attribute counts, by the names of policy variables.
 
     """
     found = {CERTIFICATE_ID: certificate_id}

@@ -164,6 +164,7 @@ def ours(platform: Platform, course: Course, name: str, devices: int, place: Pat
     from iotctl.aws import Aws
     from iotctl.onboard import fleet, observe, row
     from iotctl.onboard import plan as planning
+    from iotctl.onboard.resources import Missing
     from iotctl.target import Target
     from iotctl.world import World
 
@@ -175,7 +176,7 @@ def ours(platform: Platform, course: Course, name: str, devices: int, place: Pat
     (place / "fleet.csv").write_text("thing_name\n" + "".join(f"bench-{number}\n" for number in range(devices)))
     rows = fleet.read(str(place / "fleet.csv"), row.Reading(_POLICY, observe.policy_name, pki.check_csr))
     plan = planning.onboarding(
-        rows, planning.Missing(), planning.Place(target, str(bundles), target.to_json(), "CA"), planning.Keys()
+        rows, Missing(), planning.Place(target, str(bundles), target.to_json(), "CA"), planning.Keys()
     )
     effects: dict[str, Any] = {bundle.PUBLISH: bundle.Publisher(), made.RECORD: made.record}
     known = name == "known"

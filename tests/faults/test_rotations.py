@@ -16,7 +16,7 @@ import pytest
 
 from iotctl import bundle
 from iotctl.local.devices.fleet import CREDENTIALS, STATE
-from iotctl.pki import read
+from iotctl.pki.certificates import read
 from iotctl.target import Platform
 from tests.faults.stage import Ended, Job, Stage
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from iotctl import pki
+from iotctl.pki import certificates as x509
 from tests.local.conftest import Name, refused
 
 
@@ -36,7 +37,7 @@ def test_a_ca_in_its_life(iot: Any, factory: pki.Authority) -> None:
     """Registered inactive, described, listed, activated; deleted only when it is off."""
     identity = register(iot, factory, setAsActive=False, tags=[{"Key": "site", "Value": "oslo"}])
     described = iot.describe_ca_certificate(certificateId=identity)["certificateDescription"]
-    assert (pki.read(factory.certificate_pem).certificate_id, "INACTIVE", "SNI_ONLY", "DISABLE") == tuple(
+    assert (x509.read(factory.certificate_pem).certificate_id, "INACTIVE", "SNI_ONLY", "DISABLE") == tuple(
         described[key] for key in ("certificateId", "status", "certificateMode", "autoRegistrationStatus")
     )
     assert described["certificateArn"].endswith(f"cacert/{identity}")
@@ -94,7 +95,7 @@ def test_device_certificates_of_a_registered_ca(iot: Any, factory: pki.Authority
 
     iot.update_ca_certificate(certificateId=authority, newStatus="ACTIVE")
     made = iot.register_certificate(certificatePem=pem, caCertificatePem=factory.certificate_pem, status="ACTIVE")
-    assert pki.read(pem).certificate_id == made["certificateId"]
+    assert x509.read(pem).certificate_id == made["certificateId"]
     described = iot.describe_certificate(certificateId=made["certificateId"])["certificateDescription"]
     assert ("ACTIVE", "SNI_ONLY", authority) == tuple(
         described[key] for key in ("status", "certificateMode", "caCertificateId")

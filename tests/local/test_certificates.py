@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from iotctl import pki
+from iotctl.pki import certificates as certs
 from tests.local.conftest import Name, refused, without_metadata
 
 Register = Callable[..., dict[str, str]]
@@ -64,7 +65,7 @@ def test_a_certificate_is_described(iot: Any, signer: pki.Authority) -> None:
     issued = signer.issue("device")
     iot.register_certificate_without_ca(certificatePem=issued.certificate_pem, status="ACTIVE")
     described = iot.describe_certificate(certificateId=issued.certificate_id)["certificateDescription"]
-    read = pki.read(issued.certificate_pem)
+    read = certs.read(issued.certificate_pem)
     assert issued.certificate_pem == described["certificatePem"]
     assert (read.not_before, read.not_after) == (
         described["validity"]["notBefore"].astimezone(dt.UTC),
@@ -96,8 +97,8 @@ def test_a_bad_csr_is_refused(iot: Any) -> None:
 def test_new_keys_belong_to_their_certificate(iot: Any) -> None:
     """CreateKeysAndCertificate answers an RSA key of 2048 bits, its public half and its certificate."""
     made = iot.create_keys_and_certificate(setAsActive=True)
-    assert pki.key_matches(made["keyPair"]["PrivateKey"].encode(), made["certificatePem"].encode())
-    read = pki.read(made["certificatePem"])
+    assert certs.key_matches(made["keyPair"]["PrivateKey"].encode(), made["certificatePem"].encode())
+    read = certs.read(made["certificatePem"])
     assert ("rsa-2048", made["keyPair"]["PublicKey"]) == (read.key, read.public_key_pem)
 
 

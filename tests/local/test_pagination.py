@@ -9,6 +9,7 @@ import pytest
 
 from iotctl import pki
 from iotctl.local.services import OPERATIONS
+from iotctl.pki import certificates as x509
 from tests.local.clients import until
 from tests.local.conftest import client, refused
 
@@ -67,7 +68,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, signer: pki.Authority) -> An
     for number in range(7):
         pem = authorities[0].issue(f"n{number}").certificate_pem
         iot.register_certificate(certificatePem=pem)
-    arns += [site, pki.read(authorities[0].certificate_pem).certificate_id]
+    arns += [site, x509.read(authorities[0].certificate_pem).certificate_id]
     for number in range(7):
         iot.create_job(jobId=f"n{number}", targets=[site], document="{}")
     _defend(iot, site)

@@ -23,6 +23,7 @@ from iotctl.onboard import doctor
 from iotctl.onboard.doctor import core, held, reach, rights, traces, trial
 from iotctl.onboard.doctor.check import Check, State
 from iotctl.onboard.doctor.examination import Asked
+from iotctl.pki import certificates as x509
 from iotctl.target import Target
 from tests.conftest import run_iotctl
 
@@ -310,7 +311,7 @@ def test_clocks(seconds: float | None, state: str) -> None:
 
 def test_the_days_of_a_certificate() -> None:
     """Not yet, now, no more."""
-    certificate = pki.read(pki.Authority.create("factory").issue("x", days=30).certificate_pem)
+    certificate = x509.read(pki.Authority.create("factory").issue("x", days=30).certificate_pem)
     days = (-1, 1, 31)
     assert ["problem", "ok", "problem"] == [
         held.valid(certificate, clock.now() + timedelta(days=day), "renew").state.value for day in days

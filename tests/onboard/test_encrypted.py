@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import uuid
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ import pytest
 
 from iotctl import bundle, passphrase
 from iotctl.errors import Usage
+from iotctl.local.devices import fleet, session
 from iotctl.pki import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from iotctl.local.devices.session import Identity
     from iotctl.target import Platform
     from tests.conftest import Ran
 
@@ -56,6 +59,20 @@ def test_a_fleet_with_encrypted_keys(
     checks = {row["check"]: row for row in sealed.envelope["data"]["checks"]}
     assert (3, "unknown", "skipped") == (sealed.code, checks["key"]["state"], checks["connection"]["state"])
     assert "--passphrase-file" in checks["key"]["fix"]
+
+    played = iotctl("local", "devices", "--passphrase-file", "words", "--for", "1s")
+    (member,) = fleet.members(None, None, None, SECRET.encode())
+    assert "1 of 1 connected" in played.stdout
+    asyncio.run(_connects(member.identity))  # as they do where there are many of them
+    for given, said in (([], "is encrypted"), (["--passphrase-file", "fleet.csv"], "does not open")):
+        ran = iotctl("local", "devices", *given)
+        assert (2, True) == (ran.code, said in ran.stderr)
+
+
+async def _connects(identity: Identity) -> None:
+    connected = await session.connect(identity, (), lambda *_: None)
+    connected.disconnect()
+    await connected.closed
 
 
 def test_a_bundle_is_never_changed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from iotctl import bundle, pki
 from iotctl.errors import BadInput
 from iotctl.onboard import provisioning
+from iotctl.pki import certificates as x509
 from tests.conftest import run_iotctl
 from tests.local.clients import until
 from tests.local.test_certificates import csr
@@ -86,7 +87,7 @@ def test_things_of_a_registered_ca(things: list[str], engine: tuple[str, ...]) -
     assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
     assert wanted == [_described(name) for name in things]
     run = again.envelope["data"]["runId"]
-    authority = pki.read(Path("fleet-fleet/ca/fleet-ca.pem.crt").read_bytes()).certificate_id
+    authority = x509.read(Path("fleet-fleet/ca/fleet-ca.pem.crt").read_bytes()).certificate_id
     # AWS deletes the thing type five minutes later, and that is not waited for.
     assert 13 == run_iotctl("onboard", "undo", run, "--wait", "0s", "--yes").code
     assert [] == [name for name in things if _exists(name)]

@@ -13,6 +13,7 @@ from iotctl.account.needs import OPERATIONS
 from iotctl.aws import service_model
 from iotctl.onboard import fleet, observe, row
 from iotctl.onboard import plan as planning
+from iotctl.onboard.resources import Missing
 from iotctl.plan import Either, Plan, resolve
 from iotctl.semantics import permissions
 from iotctl.target import Target
@@ -44,7 +45,7 @@ def _place(**changes: Any) -> planning.Place:
 
 
 def _plan(rows: fleet.Fleet, **missing: Any) -> Plan:
-    return planning.onboarding(rows, planning.Missing(**missing), _place(), planning.Keys())
+    return planning.onboarding(rows, Missing(**missing), _place(), planning.Keys())
 
 
 def test_the_order_within_a_thing(rows: fleet.Fleet) -> None:
@@ -143,11 +144,7 @@ def test_a_thing_is_claimed_by_the_id_of_its_certificate(rows: fleet.Fleet) -> N
 def test_a_thing_is_adopted_only_when_that_is_asked_for(rows: fleet.Fleet) -> None:
     """It gets the row's attributes and a claim that says that it was there before; its type stays."""
     assert _plan(rows).each[1].adopt is None
-    adopt = (
-        planning.onboarding(rows, planning.Missing(), _place(), planning.Keys(), planning.Ways(adopt=True))
-        .each[1]
-        .adopt
-    )
+    adopt = planning.onboarding(rows, Missing(), _place(), planning.Keys(), planning.Ways(adopt=True)).each[1].adopt
     assert adopt
     scope = {"row": next(iter(rows)), "certificate": {"certificateId": "c1"}, "found": {"version": 7}}
     assert {
@@ -160,7 +157,7 @@ def test_a_thing_is_adopted_only_when_that_is_asked_for(rows: fleet.Fleet) -> No
 
 def test_without_a_claim_what_was_done_is_read_again(rows: fleet.Fleet) -> None:
     """Nothing keeps a second run from the thing then: that it has one certificate, ours, is looked at afterwards."""
-    plan = planning.onboarding(rows, planning.Missing(), _place(), planning.Keys(), planning.Ways(claim=False))
+    plan = planning.onboarding(rows, Missing(), _place(), planning.Keys(), planning.Ways(claim=False))
     scope = {"row": next(iter(rows)), "certificate": {"certificateId": "c1", "certificateArn": "arn"}}
     assert {"site": "oslo"} == resolve(plan.each[1].params, scope)["attributePayload"]["attributes"]
     reads = [step for step in plan.each if step.verifies]
@@ -174,7 +171,7 @@ def test_without_a_claim_what_was_done_is_read_again(rows: fleet.Fleet) -> None:
 def test_a_policy_that_a_group_carries_is_not_put_on_the_certificate(tmp_path: Path) -> None:
     """Only for the rows whose own policy one of their groups has; the group gets it after both are made."""
     rows = _read(tmp_path, "thing_name,thing_groups,policy\na,g,\nb,h,\nc,g,Other\n")
-    missing = planning.Missing(
+    missing = Missing(
         thing_groups=["g"],
         policies={"iotctl-thing": "{}"},
         carriers={"g": "iotctl-thing"},

@@ -14,8 +14,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from iotctl import files, pki
+from iotctl import files
 from iotctl.errors import Error, Usage
+from iotctl.pki import certificates as x509
 from iotctl.pki import requests
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Credentials:
             self._first,
             certificate=place / _CERTIFICATE,
             key=place / _KEY,
-            certificate_id=pki.read(pem).certificate_id,
+            certificate_id=x509.read(pem).certificate_id,
         )
 
     def connected(self) -> None:
@@ -119,11 +120,11 @@ class Credentials:
 
     def _store(self, work: Work, delivery: Delivery) -> Worked:
         place = self._root / work.rotation
-        certificate = pki.read(delivery.certificate_pem)
+        certificate = x509.read(delivery.certificate_pem)
         if certificate.certificate_id != delivery.certificate_id:
             raise Usage("the certificate is not the one that it is said to be")
         with files.explained(place):
-            if not pki.key_matches((place / _KEY).read_bytes(), certificate.pem.encode()):
+            if not x509.key_matches((place / _KEY).read_bytes(), certificate.pem.encode()):
                 raise Usage("the certificate is not for the key of this device")
             files.replace(place / _CERTIFICATE, certificate.pem.encode(), 0o644)
         self._trying, self._turn = work.rotation, True

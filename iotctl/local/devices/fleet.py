@@ -25,6 +25,7 @@ from iotctl.local.devices.session import Identity, allow_thousands
 from iotctl.local.devices.tally import Row, Tally
 from iotctl.local.devices.thing import REFUSAL
 from iotctl.manifest import Self
+from iotctl.pki import keys
 from iotctl.target import Target
 from iotctl.text import count
 from iotctl.trust import FILE as TRUST_FILE
@@ -62,7 +63,9 @@ class Member:
     site: Site
 
 
-def members(bundles: Path | None, number: int | None, trust: Path | None = None) -> list[Member]:
+def members(
+    bundles: Path | None, number: int | None, trust: Path | None = None, passphrase: bytes = b""
+) -> list[Member]:
     """The things that a bundles directory can play, in the order of their directories: the first `number`, or all.
 
     A bundle without a key (its row brought a CSR) cannot be played, and is passed over.
@@ -72,9 +75,11 @@ def members(bundles: Path | None, number: int | None, trust: Path | None = None)
             would put the real one off the line (a client id is connected once).
         number: how many.
         trust: the trust store of all of them; None: `trusted_keys.json` beside the bundles.
+        passphrase: of their keys, where they are encrypted.
 
     Raises:
-        NotFound: there are no bundles. Usage: there are fewer than `number`. Integrity: one is damaged.
+        NotFound: there are no bundles. Usage: there are fewer than `number`, or their keys are encrypted and the
+            passphrase is missing or wrong. Integrity: one is damaged.
 
     """
     directory = bundles or bundle.only_directory(Path.cwd())
@@ -84,13 +89,15 @@ def members(bundles: Path | None, number: int | None, trust: Path | None = None)
             f"there are no bundles in {directory}", hint="iotctl onboard apply FILE --bundles DIR makes them"
         )
     trust_file = trust or directory / TRUST_FILE
-    playable = (member for place in places if (member := _member(place, trust_file)) is not None)
+    playable = (member for place in places if (member := _member(place, trust_file, passphrase)) is not None)
     found = list(itertools.islice(playable, number))
     if number is not None and len(found) < number:
         raise Usage(
             f"{directory} has the bundles of {count(len(found), 'thing')} with a key, not of {number:,}",
             hint=f"iotctl local devices {len(found)}, or onboard more of them",
         )
+    if passphrase:
+        bundle.private_key(found[0].identity.key, passphrase)  # a wrong one is told once, and not by every device
     for member in found:
         if bundles is None and member.target.kind != "local":
             raise Usage(
@@ -243,11 +250,14 @@ def _acting(site: Site, role: Role) -> Site:
     return replace(site, check=lambda _: REFUSAL["message"]) if role.fails else site
 
 
-def _member(place: Path, trust_file: Path) -> Member | None:
+def _member(place: Path, trust_file: Path, passphrase: bytes) -> Member | None:
     try:
         config = json.loads((place / bundle.CONFIG).read_bytes())
         if not config["keyFile"]:
             return None
+        if config.get("keyEncrypted") and not passphrase:
+            message = f"the private key of {config['thingName']} is encrypted"
+            raise Usage(message, code=keys.CODE, hint="--passphrase-file FILE (its first line; - for standard input)")
         identity = Identity(
             thing_name=config["thingName"],
             endpoint=config["endpoint"],
@@ -256,6 +266,7 @@ def _member(place: Path, trust_file: Path) -> Member | None:
             key=place / config["keyFile"],
             ca_file=place / config["rootCaFile"],
             certificate_id=config.get("certificateId", ""),
+            passphrase=passphrase,
         )
         known = Self(config["thingName"], config.get("thingType") or "", tuple(config.get("thingGroups") or ()))
         site = Site(known, place.parent.with_name(STATE) / place.name, trust_file, _hosts(identity.endpoint))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from iotctl import clock
+from iotctl import bundle, clock
 from iotctl.errors import Error, Interrupted, Temporary
 from iotctl.local.devices.agent import Install, Pause, Reboot
 from iotctl.local.devices.credentials import Work
@@ -56,7 +56,7 @@ def carry(
                 identity.port,
                 identity.thing_name,
                 certificate=identity.certificate,
-                key=identity.key,
+                key=bundle.private_key(identity.key, identity.passphrase) if identity.passphrase else identity.key,
                 ca_file=identity.ca_file,
                 paced=paced,
             ) as connection:

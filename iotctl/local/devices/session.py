@@ -11,7 +11,7 @@ import ipaddress
 import random
 import resource
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from iotctl.errors import Auth, Temporary
@@ -45,6 +45,7 @@ class Identity:
 
     Attributes:
         certificate_id: of that certificate, where somebody wants to know it.
+        passphrase: of the key, where that is encrypted.
 
     """
 
@@ -55,6 +56,7 @@ class Identity:
     key: Path
     ca_file: Path
     certificate_id: str = ""
+    passphrase: bytes = field(default=b"", repr=False)
 
 
 class Session(asyncio.Protocol):
@@ -303,7 +305,8 @@ def _context(identity: Identity) -> ssl.SSLContext:
         context.sslobject_class = _certified_for(identity.endpoint)
     try:
         context.load_verify_locations(identity.ca_file)
-        context.load_cert_chain(identity.certificate, identity.key)
+        # Given in any case: without one, OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(identity.certificate, identity.key, lambda: identity.passphrase)
     except OSError as error:
         raise Auth(
             f"the bundle of {identity.thing_name} cannot be used", code="BadBundle", cause=sanitize(str(error))

@@ -9,11 +9,11 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import pki
 from iotctl.local.services import AwsError, certificates, invalid, not_found, operation
 from iotctl.local.services.paging import page
 from iotctl.local.services.provisioning import just_in_time
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
+from iotctl.pki import certificates as x509
 
 if TYPE_CHECKING:
     import sqlite3
@@ -203,12 +203,12 @@ def known(store: Store, certificate_id: str) -> sqlite3.Row:
     return row
 
 
-def _proven(store: Store, authority: pki.Certificate, verification: str | None) -> None:
+def _proven(store: Store, authority: x509.Certificate, verification: str | None) -> None:
     """Refuse a CA whose key the caller does not prove to have."""
     if verification is None:
         raise invalid("verificationCertificate must be specified where certificateMode is DEFAULT")
     proof = certificates.readable(verification)
-    if not pki.is_issued_by(proof.pem, authority.pem):
+    if not x509.is_issued_by(proof.pem, authority.pem):
         raise AwsError("CertificateValidationException", "The CA certificate did not sign the verification certificate")
     if proof.common_name != get_registration_code(store)["registrationCode"]:
         message = "The common name of the verification certificate is not the registration code"

@@ -10,6 +10,7 @@ from iotctl import errors, pki
 from iotctl.local.services import AwsError, invalid, not_found, operation
 from iotctl.local.services.authority import authority
 from iotctl.local.services.paging import page
+from iotctl.pki import certificates as x509
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +57,7 @@ def create_keys_and_certificate(
 ) -> dict[str, Any]:
     """Make an RSA key of 2048 bits and its certificate; the private key is in this answer and nowhere else."""
     issued = prepared or new_keys(store)
-    public_key = pki.read(issued.certificate_pem).public_key_pem
+    public_key = x509.read(issued.certificate_pem).public_key_pem
     pair = {"PublicKey": public_key, "PrivateKey": issued.private_key_pem.decode()}
     return {**_created(store, issued, active=setAsActive), "keyPair": pair}
 
@@ -129,7 +130,7 @@ def list_certificates(
     return {"certificates": [listed(store, row) for row in rows], "nextMarker": token}
 
 
-def add(store: Store, certificate: pki.Certificate, status: str, *, mode: str, ca_id: str | None = None) -> str:
+def add(store: Store, certificate: x509.Certificate, status: str, *, mode: str, ca_id: str | None = None) -> str:
     """Register a certificate; its id.
 
     Raises:
@@ -215,7 +216,7 @@ def certificate_active(store: Store, certificate_id: str) -> bool:
 
 def pending(store: Store, issued: pki.Issued) -> str:
     """Register a new certificate that waits for its registration to be activated; its id."""
-    return add(store, pki.read(issued.certificate_pem), PENDING, mode="DEFAULT")
+    return add(store, x509.read(issued.certificate_pem), PENDING, mode="DEFAULT")
 
 
 def changed(store: Store, identity: str, status: str, pem: str) -> None:
@@ -241,7 +242,7 @@ def principal(store: Store, name: str) -> None:
         )
 
 
-def readable(pem: str) -> pki.Certificate:
+def readable(pem: str) -> x509.Certificate:
     """A certificate that is given as PEM.
 
     Raises:
@@ -249,7 +250,7 @@ def readable(pem: str) -> pki.Certificate:
 
     """
     try:
-        return pki.read(pem)
+        return x509.read(pem)
     except errors.Usage as error:
         raise AwsError("CertificateValidationException", "The certificate is not valid: it cannot be parsed") from error
 
@@ -268,7 +269,7 @@ def settable(status: str) -> str:
 
 def _created(store: Store, issued: pki.Issued, *, active: bool) -> dict[str, Any]:
     status = "ACTIVE" if active else "INACTIVE"
-    identity = add(store, pki.read(issued.certificate_pem), status, mode="DEFAULT")
+    identity = add(store, x509.read(issued.certificate_pem), status, mode="DEFAULT")
     return {**identified(store, identity), "certificatePem": issued.certificate_pem}
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from iotctl import pki
 from iotctl.local.services import attributes, certificates, principals, things
+from iotctl.pki import certificates as x509
 from iotctl.semantics.policy_variables import certificate_variables
 
 if TYPE_CHECKING:
@@ -71,6 +71,6 @@ def _certificate_values(store: Store, certificate_id: str) -> Values:
     row = certificates.find(store, certificate_id)
     if row is None:
         return {}
-    names = pki.names(row["pem"])
-    serial: Values = {"iot:Certificate.SerialNumber": pki.read(row["pem"]).serial}
+    names = x509.names(row["pem"])
+    serial: Values = {"iot:Certificate.SerialNumber": x509.read(row["pem"]).serial}
     return serial | certificate_variables("Subject", names.subject) | certificate_variables("Issuer", names.issuer)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from iotctl import pki
 from iotctl.local.services import AwsError, certificates, operation
 from iotctl.local.services.paging import page
+from iotctl.pki import certificates as x509
 
 if TYPE_CHECKING:
     import sqlite3
@@ -69,10 +69,10 @@ def list_certificates_by_ca(
     return {"certificates": [certificates.listed(store, row) for row in rows], "nextMarker": token}
 
 
-def signers(store: Store, certificate: pki.Certificate) -> list[sqlite3.Row]:
+def signers(store: Store, certificate: x509.Certificate) -> list[sqlite3.Row]:
     """The registered CAs that signed a certificate: more than one where several have the same subject and key."""
     return [
         row
         for row in store.rows("SELECT * FROM ca_certificate WHERE subject = ?", certificate.issuer)
-        if pki.is_issued_by(certificate.pem, row["pem"])
+        if x509.is_issued_by(certificate.pem, row["pem"])
     ]

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from iotctl import bundle, pki
+from iotctl import bundle
 from iotctl.errors import Conflict, Error, Integrity, NotFound
 from iotctl.onboard.doctor import core, held, reach, registered, rights, traces, trial
 from iotctl.onboard.doctor.check import Check, State, guarded, problem, skipped, unread
+from iotctl.pki import certificates as x509
 from iotctl.semantics.policy import Decision
 from iotctl.target import CORE_ROLE
 
@@ -178,11 +179,11 @@ class Examination:
     def _bound(self, client_id: str) -> rights.Rights:
         """The policies, for a connection with this client id."""
         pem = self._found.certificate["certificatePem"]
-        names, found = pki.names(pem), self._found
+        names, found = x509.names(pem), self._found
         known = rights.Known(
             client_id=client_id,
             certificate_id=found.certificate_id,
-            serial=pki.read(pem).serial,
+            serial=x509.read(pem).serial,
             attached=found.attached,
             thing=found.thing,
             subject=names.subject,

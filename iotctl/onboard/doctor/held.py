@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, clock, made, pki
+from iotctl import bundle, clock, made
 from iotctl.errors import Error, Integrity, NotFound, Usage
 from iotctl.onboard.doctor.check import Check, ok, problem, skipped, unknown
+from iotctl.pki import certificates as x509
 from iotctl.pki import keys
 from iotctl.text import sanitize
 
@@ -112,7 +113,7 @@ def key(held: Held, passphrase: bytes) -> tuple[Check, bytes | None]:
         return unknown("key", f"{path}: {error.message}", "--passphrase-file FILE (its first line)"), None
     except Integrity as error:
         return problem("key", f"{path}: {error.message}", lost), None
-    if held.certificate_pem is None or not pki.key_matches(opened, held.certificate_pem):
+    if held.certificate_pem is None or not x509.key_matches(opened, held.certificate_pem):
         return problem("key", f"{path} is not the key of {held.certificate_file.name}", lost), None
     if path.stat().st_mode & 0o077:
         return problem("key", f"others on this machine may read {path}", f"chmod 600 {path}"), opened
@@ -126,7 +127,7 @@ def certificate(held: Held) -> Check:
     if held.certificate_pem is None:
         return problem("certificate", f"{path} cannot be read", f"restore it from a backup, or: {renewal(held)}")
     try:
-        found = pki.read(held.certificate_pem)
+        found = x509.read(held.certificate_pem)
     except Error as error:
         return problem("certificate", f"{path}: {error.message}", f"restore it from a backup, or: {renewal(held)}")
     if found.certificate_id != held.config["certificateId"]:
@@ -136,7 +137,7 @@ def certificate(held: Held) -> Check:
     return valid(found, clock.now(), renewal(held))
 
 
-def valid(certificate: pki.Certificate, now: datetime, renew: str) -> Check:
+def valid(certificate: x509.Certificate, now: datetime, renew: str) -> Check:
     """Whether a certificate is valid at a moment; `renew` is what gives the device a new one."""
     days = f"{clock.iso(certificate.not_before)} to {clock.iso(certificate.not_after)}"
     if now < certificate.not_before:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, pki
+from iotctl import clock
 from iotctl.errors import Error, NotFound
 from iotctl.onboard.doctor import held, rights
 from iotctl.onboard.doctor.check import Check, guarded, ok, problem, skipped, unknown, unread
 from iotctl.onboard.plan import ADOPTED, CLAIM
+from iotctl.pki import certificates as x509
 from iotctl.semantics.policy import Decision
 from iotctl.text import count
 
@@ -112,7 +113,7 @@ def certificate(aws: Aws, found: Registered, *, in_bundle: bool) -> Iterator[Che
     )
     yield ok("registered", f"{found.certificate_id}{mode}")
     if not in_bundle:
-        says = pki.read(answer["certificatePem"])
+        says = x509.read(answer["certificatePem"])
         yield held.valid(says, clock.now(), held.renewal_of(found.thing_name))
     if answer["status"] == "ACTIVE":
         yield ok("active", "ACTIVE")

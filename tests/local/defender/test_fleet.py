@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from iotctl import clock, pki
 from iotctl.local.services.defender import fleet, history
+from iotctl.pki import certificates as certs
 from iotctl.pki.distribution import revocation_list_urls
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def test_revoked_certificates(world: World) -> None:
     task = world.audit(REVOKED, REVOKED_CA, INTERMEDIATE)
     found = {one["checkName"]: one for one in world.findings(task["taskId"])}
     identity = {name: one["nonCompliantResource"]["resourceIdentifier"] for name, one in found.items()}
-    direct, below = (pki.read(devices[number].certificate_pem).certificate_id for number in (0, 2))
+    direct, below = (certs.read(devices[number].certificate_pem).certificate_id for number in (0, 2))
     assert {"deviceCertificateId": direct} == identity[REVOKED]
-    assert {"caCertificateId": pki.read(line.certificate_pem).certificate_id} == identity[REVOKED_CA]
+    assert {"caCertificateId": certs.read(line.certificate_pem).certificate_id} == identity[REVOKED_CA]
     assert "CN=line" == identity[INTERMEDIATE]["issuerCertificateIdentifier"]["issuerCertificateSubject"]
     assert [below] == [
         one["resourceIdentifier"]["deviceCertificateId"] for one in found[INTERMEDIATE]["relatedResources"]

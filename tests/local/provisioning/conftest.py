@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import pki
+from iotctl.pki import certificates as x509
 from iotctl.semantics.provisioning import CERTIFICATE_ID
 from tests.local.clients import Device, create_policy
 from tests.local.conftest import Name
@@ -112,4 +113,4 @@ def on_disk(directory: Path, name: str, arn: str, certificate_pem: str, key: byt
     certificate, key_file = directory / f"{name}.pem", directory / f"{name}.key"
     certificate.write_text(certificate_pem)
     key_file.write_bytes(key)
-    return Device(name, pki.read(certificate_pem).certificate_id, arn, certificate, key_file)
+    return Device(name, x509.read(certificate_pem).certificate_id, arn, certificate, key_file)

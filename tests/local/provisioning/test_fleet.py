@@ -11,6 +11,7 @@ from awscrt import cbor as crt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from iotctl import pki
+from iotctl.pki import certificates as x509
 from iotctl.semantics import cbor
 from tests.local.clients import Mqtt
 from tests.local.conftest import Name, refused
@@ -51,8 +52,8 @@ def test_a_device_gets_a_key_and_registers(
     with Mqtt(running, fleet.claim, name("c")) as mqtt:
         made = accepted(mqtt, f"$aws/certificates/create/{form}")
         assert {"certificateId", "certificatePem", "privateKey", "certificateOwnershipToken"} == made.keys()
-        assert pki.read(made["certificatePem"]).certificate_id == made["certificateId"]
-        assert pki.key_matches(made["privateKey"].encode(), made["certificatePem"].encode())
+        assert x509.read(made["certificatePem"]).certificate_id == made["certificateId"]
+        assert x509.key_matches(made["privateKey"].encode(), made["certificatePem"].encode())
         described = iot.describe_certificate(certificateId=made["certificateId"])["certificateDescription"]
         assert "PENDING_ACTIVATION" == described["status"]
         request = {
@@ -152,7 +153,7 @@ def test_a_claim_of_a_trusted_user(running: Platform, fleet: Fleet, iot: Any, na
     """It connects, provisions by its template and may do nothing else; no listing of certificates has it."""
     made = iot.create_provisioning_claim(templateName=fleet.template)
     identity = made["certificateId"]
-    certificate = pki.read(made["certificatePem"])
+    certificate = x509.read(made["certificatePem"])
     assert abs((made["expiration"] - certificate.not_after).total_seconds()) < 5
     assert "ResourceNotFoundException" == refused(iot.describe_certificate, certificateId=identity).code
     assert identity not in {one["certificateId"] for one in iot.list_certificates(pageSize=10)["certificates"]}

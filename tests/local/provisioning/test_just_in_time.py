@@ -20,6 +20,7 @@ from awsiot import mqtt5_client_builder
 from iotctl import pki
 from iotctl.errors import Auth, Temporary
 from iotctl.local.devices import session
+from iotctl.pki import certificates as x509
 from tests.local.clients import Mqtt, until
 from tests.local.conftest import Name, refused
 from tests.local.provisioning.conftest import on_disk
@@ -239,7 +240,7 @@ def test_configurations_that_are_refused(iot: Any, factory: pki.Authority, role:
     ):
         given = {"caCertificate": factory.certificate_pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
         assert code == refused(iot.register_ca_certificate, **given).code, config
-    identity = pki.read(factory.certificate_pem).certificate_id
+    identity = x509.read(factory.certificate_pem).certificate_id
     assert "ResourceNotFoundException" == refused(iot.describe_ca_certificate, certificateId=identity).code
 
 

@@ -11,6 +11,7 @@ from awsiot import V2ServiceException, iotidentity
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from iotctl import pki
+from iotctl.pki import certificates as x509
 from tests.local.shadows import test_sdk as sdk
 from tests.local.shadows.test_sdk import PATIENCE, QOS
 from tests.local.test_certificates import csr
@@ -39,7 +40,7 @@ def test_v2_creates_keys_and_registers(transport: Any, fleet: Fleet, name: Name)
     """A new key, then the thing; and a refusal with its code."""
     v2 = iotidentity.IotIdentityClientV2(transport, mqtt_request_response.ClientOptions(2, 4, PATIENCE))
     made = v2.create_keys_and_certificate(iotidentity.CreateKeysAndCertificateRequest()).result(PATIENCE)
-    assert pki.key_matches(made.private_key.encode(), made.certificate_pem.encode())
+    assert x509.key_matches(made.private_key.encode(), made.certificate_pem.encode())
     request = iotidentity.RegisterThingRequest(
         template_name=fleet.template,
         certificate_ownership_token=made.certificate_ownership_token,

@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from iotctl import pki
 from iotctl.errors import Usage
 from iotctl.local.services import logging_options, role_aliases
 from iotctl.local.services.defender import history
+from iotctl.pki import certificates as x509
 from iotctl.pki.distribution import revocation_list_urls
 from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet, Policy, RevocationList, Role, RoleAlias
 
@@ -111,7 +111,7 @@ def fleet(store: Store, needs: Iterable[str], since: float, *, after: str = "", 
 
 def _read(store: Store, rows: Iterable[sqlite3.Row]) -> None:
     for row in rows:
-        says = pki.read(row["pem"])
+        says = x509.read(row["pem"])
         facts = (says.key, f"{says.modulus:x}", says.subject, says.issuer, says.serial)
         has_list = bool(revocation_list_urls(row["pem"]))
         store.execute("INSERT INTO audit_certificate VALUES (?, ?, ?, ?, ?, ?, ?)", row["id"], *facts, has_list)
@@ -178,7 +178,7 @@ def _policies(store: Store) -> Iterator[Policy]:
 def _revocation_lists(store: Store, unread: dict[str, str]) -> Iterator[RevocationList]:
     for path in sorted((store.directory / CRLS).glob("*")):
         try:
-            yield RevocationList(*pki.revocations(path.read_bytes()))
+            yield RevocationList(*x509.revocations(path.read_bytes()))
         except (OSError, Usage) as error:
             unread["crls"] = f"{path} cannot be read: {error}"
 

@@ -16,6 +16,7 @@ from iotctl import pki
 from iotctl.local.services import certificates, operation
 from iotctl.local.services.authority import authority
 from iotctl.local.services.provisioning import templates
+from iotctl.pki import certificates as x509
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,7 +53,7 @@ def create_provisioning_claim(store: Store, templateName: str, prepared: pki.Iss
     """Make a claim for a template; its private key is in this answer and nowhere else."""
     templates.known(store, templateName)
     issued = prepared or _new_claim(store)
-    certificate = pki.read(issued.certificate_pem)
+    certificate = x509.read(issued.certificate_pem)
     expires = store.now() + CLAIM_SECONDS
     store.execute(
         "INSERT INTO provisioning_claim VALUES (?, ?, ?, ?)",

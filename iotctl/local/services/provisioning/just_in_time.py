@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import pki
 from iotctl.errors import Usage
 from iotctl.local.services import AwsError, certificates, invalid, issued_certificates
 from iotctl.local.services.provisioning import templates
 from iotctl.local.services.provisioning.registering import register
 from iotctl.local.services.role_aliases import check_role
+from iotctl.pki import certificates as x509
 from iotctl.semantics import topics
 from iotctl.semantics.intrinsics import TemplateError
 from iotctl.semantics.provisioning import Kind
@@ -110,17 +110,17 @@ def seen(store: Store, der: bytes) -> None:
         try:
             template = _template(store, authority["id"])
             if template is not None:
-                subject = pki.names(certificate.pem).subject
+                subject = x509.names(certificate.pem).subject
                 register(store, evaluate(template, certificate_parameters(certificate.certificate_id, subject)))
         except (AwsError, TemplateError) as error:
             reason = sanitize(error.message if isinstance(error, AwsError) else str(error))
             log.warning("certificate %s is not provisioned: %s", certificate.certificate_id, reason)
 
 
-def _awaited(store: Store, der: bytes) -> tuple[pki.Certificate, sqlite3.Row] | None:
+def _awaited(store: Store, der: bytes) -> tuple[x509.Certificate, sqlite3.Row] | None:
     """The certificate and the CA that registers it."""
     try:
-        certificate = pki.read(pki.pem(der))
+        certificate = x509.read(x509.pem(der))
     except Usage:
         return None
     row = certificates.find(store, certificate.certificate_id)
