@@ -70,7 +70,8 @@ def fixing(context: Context, ids: Sequence[str], wanted: Asked, choice: Choice) 
     for one in ids:
         verdict = judged.get(before[one]["checkName"]) if one not in found and one not in allowed else None
         if verdict and verdict.state in {State.SKIPPED, State.UNKNOWN}:
-            raise Usage(f"{one} cannot be looked at again: {verdict.reason}", on=one)
+            by_hand = f"by hand: {before[one]['mend']}"
+            raise Usage(f"{one} cannot be looked at again: {verdict.reason}", hint=by_hand, on=one)
     healed = [one for one in ids if one not in found and one not in allowed]
     exempted = [one for one in ids if one in allowed and one not in found]
     left = list({finding.finding_id: finding for one in ids for finding in found.get(one, ())}.values())

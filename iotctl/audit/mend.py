@@ -231,7 +231,6 @@ def _of_shadow(finding: Finding, known: Known) -> Mend:
 _MENDS: Final[Mapping[str, Callable[[Finding, Known], Mend]]] = {
     # A certificate that nobody should use any more; those of devices that are at work need a choice.
     "DEVICE_CERTIFICATE_KEY_QUALITY_CHECK": _of_certificate,
-    "DEVICE_CERTIFICATE_SHARED_CHECK": _of_certificate,
     "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK": _of_certificate,
     "ORPHAN_CERTIFICATE_CHECK": _of_certificate,
     "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK": _of_certificate,

@@ -260,3 +260,4 @@ def test_what_is_not_there(iotctl: Iotctl, group: str, tmp_path: Path) -> None:
     assert 8 == iotctl("audit", "undo", "000000000000", "--yes").code
     without = iotctl("audit", "fix", found, "--yes")
     assert (2, True) == (without.code, "no baseline was given (--baseline)" in without.stderr)
+    assert f"by hand: aws iot update-thing --thing-name {group}" in without.stderr
