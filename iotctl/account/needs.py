@@ -321,6 +321,8 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:CreateThingGroup",
         "iot:DescribeRoleAlias",
         "iot:ListRoleAliases",
+        "iot:ListThingPrincipals",
+        "iot:TestAuthorization",
         "s3:GetObject",
         "s3:HeadBucket",
         "sagemaker:DescribeTrainingJob",

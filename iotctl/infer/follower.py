@@ -109,7 +109,7 @@ class Follower:
         rows: whether rows are wanted at all; where only figures are shown, making them is work for nothing.
 
     Attributes:
-        shown: predictions that `where` let through; samples are not counted.
+        shown: predictions that `where` let through; samples are counted apart, in `samples`.
         dropped: messages that this reader was too slow for.
 
     """
@@ -122,7 +122,7 @@ class Follower:
         rows: bool = True,
     ) -> None:
         self.lanes: dict[tuple[str, str], Lane] = {}
-        self.shown = self.dropped = self.reconnects = 0
+        self.shown = self.samples = self.dropped = self.reconnects = 0
         self._where = where
         self._expected = expected or {}
         self._rows = rows
@@ -151,7 +151,9 @@ class Follower:
         row = found.row() if self._rows or self._where else None
         if self._where and not self._where(row or {}):
             return None
-        if not found.sample:
+        if found.sample:
+            self.samples += 1
+        else:
             self.shown += 1
             lane.label, lane.confidence = found.label, found.confidence
             if found.error:

@@ -32,13 +32,14 @@ def view(follower: Follower, columns: int, lines: int) -> list[str]:
     return [line[:columns] for line in [*drawn, summary(follower)]]
 
 
-def summary(follower: Follower) -> str:
-    """All lanes in one line; what is missing is always in it."""
+def summary(follower: Follower, *, over: bool = False) -> str:
+    """All lanes in one line; what is missing is always in it. When it is `over`, the rate is that of the whole."""
     lanes = follower.lanes.values()
+    rate = sum(lane.statistics.rate if over else lane.rate for lane in lanes)
     limited = sum(lane.limited for lane in lanes)
     parts = [
         f"{text.count(follower.shown, 'prediction')} of {text.count(len(lanes), 'lane')}",
-        f"{sum(lane.rate for lane in lanes):,.0f} a second",
+        *(() if over and not rate else (f"{rate:,.0f} a second",)),
         f"{sum(lane.lost for lane in lanes) - limited:,} lost",
         f"{sum(lane.duplicates for lane in lanes):,} duplicate",
     ]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.errors import Denied, NotFound, Unsupported, Usage
+from iotctl.infer.actions import THING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from iotctl.aws import Aws
 
 FEW: Final = 20
 """Role aliases that are looked at."""
+FEW_CORES: Final = 5
+"""Core devices whose policies are asked."""
+_MOST_QUESTIONS: Final = 10
+"""Of one TestAuthorization."""
 
 
 def bucket(aws: Aws, name: str) -> None:
@@ -51,6 +59,39 @@ def token_exchange(aws: Aws, bucket_name: str, action: str, key: str) -> tuple[s
     if len(refused) < len(aliases):
         return ()
     return (f"{told}, and is not: {'; '.join(refused)} (iotctl account template TokenExchangeRole=NAME grants it)",)
+
+
+def core_policies(
+    aws: Aws, thing_names: Sequence[str], publishes: Sequence[str], subscribes: Sequence[str]
+) -> Iterator[str]:
+    """What the policies of the cores' own certificates do not let a component do, as warnings with what would.
+
+    A component publishes by its core's connection (on `local`, with its certificate): the recipe's grant is not enough.
+    """
+    for name in thing_names[:FEW_CORES]:
+        wanted = [("PUBLISH", "topic", topic.replace(THING, name)) for topic in publishes]
+        wanted += [("SUBSCRIBE", "topicfilter", topic.replace(THING, name)) for topic in subscribes]
+        asked = [
+            {"actionType": action, "resources": [aws.target.arn(f"{kind}/{topic}")]} for action, kind, topic in wanted
+        ][:_MOST_QUESTIONS]
+        try:
+            refused = _not_allowed(aws, name, asked)
+        except (Denied, NotFound, Unsupported) as error:
+            yield f"whether {name} may publish to {wanted[0][2]} could not be checked ({error.code})"
+            return
+        for one in refused:
+            allowed = {"Effect": "Allow", "Action": f"iot:{one['actionType'].title()}", "Resource": one["resources"][0]}
+            yield f"the policies of {name} do not allow this: attach one to its certificate with {json.dumps(allowed)}"
+
+
+def _not_allowed(aws: Aws, name: str, asked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of these questions those that no certificate of a thing is allowed."""
+    refused = list(asked)
+    for principal in aws.call("iot:ListThingPrincipals", thingName=name).get("principals", ()):
+        answer = aws.call("iot:TestAuthorization", principal=principal, clientId=name, authInfos=asked)
+        allowed = [one["authInfo"] for one in answer["authResults"] if one["authDecision"] == "ALLOWED"]
+        refused = [one for one in refused if one not in allowed]
+    return refused
 
 
 def _refused(aws: Aws, alias: str, place: str, action: str) -> str:

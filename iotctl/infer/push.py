@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ALIKE: Final = "errorRate <= 0.01 and agreement >= 0.9"
 """The default condition where a release runs already; without one there is nothing to agree with."""
 GOOD: Final = "errorRate <= 0.01"
+_OWN_TOPICS: Final = ("predictions", "inputs", "feedback")
 KEPT: Final = "models"
 """The directory of fetched models and of artifacts that are made, by content."""
 
@@ -103,8 +104,8 @@ def pushing(context: Context, asked: Asked) -> Plan:
         preflight.bucket(aws, bucket)
         now, new = target(aws, asked.where)
         release = _release(aws, made, found, bucket, kept)
-        refuse_others(aws, now, release, new)
         canary = _canary(aws, asked.rolling, now, release.component)
+        refuse_others(aws, now, release, new)
         # What is a component version already was tried when it was made one.
         tried = tried_out() if release.recipe is not None else None
     options = plan.Options(
@@ -112,7 +113,7 @@ def pushing(context: Context, asked: Asked) -> Plan:
         asked.rolling.wait or asked.rolling.tail,
         asked.rolling.seconds,
         new,
-        tuple(_warnings(aws, asked, bucket, found, tried)),
+        (*_warnings(aws, asked, bucket, found, tried), *_unallowed(aws, now, made, new)),
         tail(now, asked.name) if asked.rolling.tail else (),
         str(context.home / "infer" / now.target),
     )
@@ -248,6 +249,15 @@ def _warnings(aws: Aws, asked: Asked, bucket: str, found: model.Model, tried: tr
         yield "there is no --sample: every interval repeats an input of zeros"
     if tried and tried.kind == "classification" and not found.labels:
         yield "there are no --labels: classes are numbers"
+
+
+def _unallowed(aws: Aws, now: Deployed, made: Component, new: tuple[str, ...]) -> Iterator[str]:
+    """What the cores' own policies refuse; asked only of topics that the policy template does not have."""
+    own = ("$aws/things/{iot:thingName}/", *(f"iotctl/{what}/{{iot:thingName}}/" for what in _OWN_TOPICS))
+    others = [[topic for topic in topics if not topic.startswith(own)] for topics in (made.publishes, made.subscribes)]
+    if any(others):
+        names = [*(core["coreDeviceThingName"] for core in observe.cores(aws, now.arn)), *new]
+        yield from preflight.core_policies(aws, names, *others)
 
 
 def tail(now: Deployed, name: str) -> tuple[str, ...]:

@@ -161,7 +161,8 @@ def _closing(wanted: Wanted, follower: Follower, *, enough: bool) -> Result:
             else "nothing --until wants"
         )
         when = f"within {wanted.seconds:g} s" if wanted.seconds else "before the record ended"
-        failures = (Failure("Timeout", f"{came} came {when}", exit=Exit.TIMEOUT),)
+        samples = f"; {text.count(follower.samples, 'sample')} did not count" if follower.samples else ""
+        failures = (Failure("Timeout", f"{came} came {when}{samples}", exit=Exit.TIMEOUT),)
     ordered = sorted(follower.lanes.values(), key=lambda lane: (lane.thing_name, lane.model_name))
     data = {
         "predictions": follower.shown,
@@ -170,7 +171,7 @@ def _closing(wanted: Wanted, follower: Follower, *, enough: bool) -> Result:
         "lanes": [lane.to_json() for lane in ordered],
     }
     table = None if wanted.rows else lanes.table(ordered)
-    return Result(data, table, notes=(lanes.summary(follower),), failures=failures)
+    return Result(data, table, notes=(lanes.summary(follower, over=True),), failures=failures)
 
 
 def _connect(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from inference.agent import Agent, Place
 from inference.configuration import Configuration, parse
+from inference.transport import connect
 
 from iotctl import pki
 from tests.infer import models
@@ -133,3 +134,22 @@ def test_a_switch_of_models_misses_no_input(running: Platform, tmp_path: Path) -
         assert 0 == run("2.0.0", second)
         left = [message for message in device.rest() if b'"sample"' not in message.payload]
     assert ([], Counter(range(camera.sent))) == (left, camera.predicted)
+
+
+def test_a_message_that_is_refused_is_told(
+    running: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over MQTT 5 the broker acknowledges it, with the reason: an action that does nothing is not silent."""
+    iot = client(running)
+    mine = f"arn:aws:iot:{running.region}:{running.account_id}:topic/mine"
+    policy = create_policy(iot, allow("iot:Connect"), allow("iot:Publish", resource=mine))
+    core = register(iot, pki.Authority.create("CA"), tmp_path, "refused", policy)
+    transport = connect(place(running, core, tmp_path).environment, lambda _: None)
+    settled = threading.Semaphore(0)
+    for topic in ("mine", "others"):
+        transport.publish(topic, b"x", 1, settled.release)
+        assert settled.acquire(timeout=10)
+    transport.close()
+    assert ["not published to others: refused (NOT_AUTHORIZED)"] == [
+        line.partition(";")[0] for line in capsys.readouterr().err.splitlines()
+    ]

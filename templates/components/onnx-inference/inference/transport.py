@@ -24,6 +24,8 @@ _KEEP_ALIVE = 60
 _SESSION_SECONDS = 3600
 _ANSWER_SECONDS = 10.0
 _EARLY = 1000
+_FAILURES = 128
+"""MQTT 5: reason codes from here on are refusals."""
 
 _WINDOW = 100
 """Inputs that were received and are not answered; AWS IoT sends no more than so many on a connection either."""
@@ -159,7 +161,7 @@ class Mqtt:
         while self._early:
             received(*self._early.popleft())
         codes = self._ask(topic, qos).result(_ANSWER_SECONDS).reason_codes
-        if any(code >= 128 for code in codes):
+        if any(code >= _FAILURES for code in codes):
             raise Unreachable(f"the subscription to {topic} is refused: the core's policy does not allow it")
 
     def acknowledge(self, handle: Any) -> None:
@@ -246,7 +248,15 @@ def _settled(future: Any, topic: str, done: Callable[[], None]) -> None:
     error = future.exception()
     if error:
         say(f"not published to {topic}: {_words(error)}")
+    elif code := _refused(future.result()):
+        say(f"not published to {topic}: refused ({code}); does the policy of the core's certificate allow it?")
     done()
+
+
+def _refused(result: Any) -> str:
+    """The reason code of a PUBACK that is a refusal; Greengrass IPC raises an error in its place."""
+    puback = getattr(result, "puback", None)
+    return str(puback.reason_code.name) if puback is not None and puback.reason_code >= _FAILURES else ""
 
 
 def _words(error: BaseException) -> str:
