@@ -22,6 +22,8 @@ _ORDER: Final = (
     *_SCOPE,
     "iam:GetRole",
     "iot:DescribeJob",
+    "iot:DescribeJobTemplate",
+    "iot:DescribeManagedJobTemplate",
     "iot:DescribeThing",
     "iot:ListThingGroups",
     "s3:GetObject",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import engine, expression, scope, trust
-from iotctl.errors import BadInput, Conflict, Denied, Error, NotFound, Unsupported
+from iotctl import engine, expression, scope, text, trust
+from iotctl.errors import BadInput, Conflict, Denied, Error, NotFound, Unsupported, Usage
 from iotctl.ota import document, subject
 from iotctl.ota.draft import Facts
 from iotctl.ota.rollout import job_id
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
+    from iotctl.ota.document import Template
     from iotctl.ota.order import Order
     from iotctl.ota.rollout import Record
     from iotctl.world import World
@@ -67,7 +68,8 @@ def facts(
 
 def missing(aws: Aws, world: World, order: Order, found: Facts, *, presigned: bool) -> list[Error]:
     """What is not there and must be, each with what makes it; what may not be looked at is not said to be missing."""
-    faults = _bucket(aws, order, found)
+    faults = _template(aws, order, found.template)
+    faults += _bucket(aws, order, found)
     if presigned:
         faults += _role(aws, found)
     if order.scope.thing_group is None:
@@ -145,6 +147,32 @@ def rollouts(aws: Aws) -> Iterator[dict[str, Any]]:
 def _below(aws: Aws, group: str) -> list[str]:
     pages = aws.pages("iot:ListThingGroups", parentGroup=group, recursive=True, maxResults=PAGE)
     return [each["groupName"] for page in pages for each in page.get("thingGroups", ())]
+
+
+def _template(aws: Aws, order: Order, template: Template) -> list[Error]:
+    """What a job template of AWS IoT's wants and was not given."""
+    if not template.arn:
+        return []
+    name, _, version = template.arn.rpartition("/")[2].partition(":")
+    try:
+        if not template.is_managed:
+            aws.call("iot:DescribeJobTemplate", jobTemplateId=name)
+            return []
+        asked: dict[str, Any] = {"templateName": name, **({"templateVersion": version} if version else {})}
+        known = aws.call("iot:DescribeManagedJobTemplate", **asked).get("documentParameters", ())
+    except NotFound:
+        listing = "list-managed-job-templates" if template.is_managed else "list-job-templates"
+        return [NotFound(f"there is no job template {template.arn}", hint=f"aws iot {listing} names them")]
+    except (Denied, Unsupported):
+        return []
+    return [
+        Usage(
+            f"the job template {name} needs {one['key']}: {text.sanitize(one.get('description', ''))}",
+            hint=f"--parameter {one['key']}=VALUE; {{url}} in it stands for the artifact's",
+        )
+        for one in known
+        if not one.get("optional") and one["key"] not in order.parameters
+    ]
 
 
 def _bucket(aws: Aws, order: Order, found: Facts) -> list[Error]:

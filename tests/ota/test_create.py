@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,24 @@ def test_what_step_needs_is_in_tags_and_beside_the_artifact(make: Make) -> None:
     assert hashlib.sha256(content).hexdigest() == found.record.sha256
     assert labels.record.startswith(f"s3://{bucket}/ota/{found.record.sha256}/")
     assert "presignedUrlConfig" in job
+
+
+def test_a_rollout_by_a_job_template_of_aws(make: Make) -> None:
+    """What the template wants is named before anything starts; then the device gets the artifact's URL by it."""
+    pumps = make(1)
+    arn = f"arn:aws:iot:{client('iot').meta.region_name}::jobtemplate/AWS-Download-File:1.0"
+    words = ("--template", arn, "--parameter", "filePath=/opt/pump.bin")
+    ran = pumps.ota("create", *words, "-y")
+    assert (2, True) == (ran.code, "needs downloadUrl" in ran.stderr)
+    ran = pumps.ota("create", "--template", arn.replace("Download-File", "Fly"), "-y")
+    assert (8, True) == (ran.code, "list-managed-job-templates" in ran.stderr)
+    pumps.create(*words, "--parameter", "downloadUrl={url}")
+    devices = client("iot-jobs-data")
+    found = devices.start_next_pending_job_execution(thingName=pumps.names[0])["execution"]
+    url, path = json.loads(found["jobDocument"])["steps"][0]["action"]["input"]["args"]
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert (pumps.directory / "pump.bin").read_bytes() == response.read()
+    assert "/opt/pump.bin" == path
 
 
 def test_many_machines_at_once_make_one_rollout(make: Make) -> None:

@@ -223,6 +223,36 @@ def test_an_update_changes_what_it_names(world: World) -> None:
     assert "InvalidRequestException" == world.refused("UpdateJob", jobId="j", timeoutConfig=wrong)
 
 
+def test_templates_of_aws(world: World) -> None:
+    """Listed, described, and made into a job: its document has the parameters, an empty text for what is not given."""
+    listed = world.call("ListManagedJobTemplates")["managedJobTemplates"]
+    assert ("AWS-Download-File", 7) == (listed[0]["templateName"], len(listed))
+    found = world.call("DescribeManagedJobTemplate", templateName="AWS-Download-File")
+    required = [one["key"] for one in found["documentParameters"] if not one["optional"]]
+    assert (["downloadUrl", "filePath"], "1.0") == (required, found["templateVersion"])
+    assert "ResourceNotFoundException" == world.refused("DescribeManagedJobTemplate", templateName="AWS-Fly")
+    arn, given = found["templateArn"], {"downloadUrl": 'https://x/"f"', "filePath": "/f", "pathToHandler": "/h"}
+    targets = [world.store.arn("thing/t")]
+    refusals = [{}, {**given, "other": "x"}, {**given, "runAsUser": "x" * 257}]
+    assert ["InvalidRequestException"] * 3 == [
+        world.refused("CreateJob", jobId="j", targets=targets, jobTemplateArn=arn, documentParameters=each)
+        for each in refusals
+    ]
+    missing = arn.replace("Download-File", "Fly")
+    assert "ResourceNotFoundException" == world.refused("CreateJob", jobId="j", targets=targets, jobTemplateArn=missing)
+    world.call("CreateJob", jobId="j", targets=targets, jobTemplateArn=arn, documentParameters=given)
+    assert (arn, given) == tuple(world.describe("j")[key] for key in ("jobTemplateArn", "documentParameters"))
+    _, answer = world.ask("t", "start-next")
+    assert {
+        "name": "Download-File",
+        "type": "runHandler",
+        "input": {"handler": "download-file.sh", "args": ['https://x/"f"', "/f"], "path": "/h"},
+        "runAsUser": "",
+    } == answer["execution"]["jobDocument"]["steps"][0]["action"]
+    assert found["document"] == world.call("GetJobDocument", jobId="j", beforeSubstitution=True)["document"]
+    assert found["document"] != world.call("GetJobDocument", jobId="j")["document"]
+
+
 def test_templates(world: World) -> None:
     """Made of a document or of a job, listed, described, used, deleted."""
     windows = [{"startTime": "0 22 * * ? *", "durationInMinutes": 60}]

@@ -4,7 +4,8 @@
     configuration   a job's configuration: read from a request, and checked
     document        the job document: from S3, and with presigned URLs for a device
     control         jobs: created, described, listed, updated, canceled, deleted
-    templates       job templates
+    templates       job templates of one's own
+    managed         job templates of AWS's
     executions      an execution's life: queued, changed, retried, ended; what follows for its job
     notices         what devices and monitors hear of it
     things          the executions of things, for operators
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iotctl.local.services.jobs import control, device, membership, rolling, tables, templates, things
+from iotctl.local.services.jobs import control, device, managed, membership, rolling, tables, templates, things
 
-SERVICES: Final = (control, device, membership, rolling, tables, templates, things)
+SERVICES: Final = (control, device, managed, membership, rolling, tables, templates, things)
 """The modules that register operations and listeners, or keep tables."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
 from iotctl.local.services import AwsError, invalid, not_found, operation, thing_groups, things
-from iotctl.local.services.jobs import configuration, executions, membership, notices, rolling, tables
+from iotctl.local.services.jobs import configuration, executions, managed, membership, notices, rolling, tables
 from iotctl.local.services.jobs.templates import basis_of
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import put_tags, taggable
@@ -54,12 +54,13 @@ def create_job(
         raise AwsError(
             "ResourceAlreadyExistsException", message, resourceId=jobId, resourceArn=tables.arn(store, jobId)
         )
-    if documentParameters:
+    if documentParameters and not jobTemplateArn:
         raise invalid("documentParameters can only be used with a template that AWS manages")
-    basis = basis_of(store, jobTemplateArn) if jobTemplateArn else None
+    basis = basis_of(store, jobTemplateArn, documentParameters) if jobTemplateArn else None
     draft = configuration.draft(store, given, basis)
     configuration.check_times(store, draft.configuration)
-    kept = {**draft.configuration, **({"jobTemplateArn": jobTemplateArn} if jobTemplateArn else {})}
+    made_of = {"jobTemplateArn": jobTemplateArn, "documentParameters": documentParameters}
+    kept = {**draft.configuration, **{key: value for key, value in made_of.items() if value}}
     now = store.now()
     store.execute(
         "INSERT INTO job (id, status, target_selection, namespace, document, configuration, created, updated)"
@@ -99,7 +100,7 @@ def associate_targets_with_job(
 
 
 @operation("iot:DescribeJob")
-def describe_job(store: Store, jobId: str, beforeSubstitution: bool = False) -> dict[str, Any]:  # noqa: ARG001  parameters are those of AWS's own templates
+def describe_job(store: Store, jobId: str, beforeSubstitution: bool = False) -> dict[str, Any]:  # noqa: ARG001  it is the document in which they differ
     """What is known of a job."""
     job = tables.known(store, jobId)
     kept = dict(job.configuration)
@@ -126,9 +127,13 @@ def describe_job(store: Store, jobId: str, beforeSubstitution: bool = False) -> 
 
 
 @operation("iot:GetJobDocument")
-def get_job_document(store: Store, jobId: str, beforeSubstitution: bool = False) -> dict[str, Any]:  # noqa: ARG001  as above
+def get_job_document(store: Store, jobId: str, beforeSubstitution: bool = False) -> dict[str, Any]:
     """A job's document, its placeholders as they are: only devices get presigned URLs."""
-    return {"document": tables.known(store, jobId).document}
+    job = tables.known(store, jobId)
+    made_of = job.configuration.get("jobTemplateArn", "")
+    if beforeSubstitution and managed.is_managed(made_of):
+        return {"document": managed.open_document(store, made_of)[0]}
+    return {"document": job.document}
 
 
 @operation("iot:ListJobs")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, invalid, not_found, operation
-from iotctl.local.services.jobs import tables
+from iotctl.local.services.jobs import managed, tables
 from iotctl.local.services.jobs.configuration import Draft, draft
 from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
@@ -14,6 +14,7 @@ from iotctl.local.services.tags import forget_tags, put_tags, taggable
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
     from iotctl.local.store import Store
 
@@ -81,13 +82,18 @@ def delete_job_template(store: Store, jobTemplateId: str) -> None:
     store.execute("DELETE FROM job_template WHERE id = ?", jobTemplateId)
 
 
-def basis_of(store: Store, arn: str) -> Draft:
-    """What a job of a template begins with.
+def basis_of(store: Store, arn: str, parameters: Mapping[str, str] | None = None) -> Draft:
+    """What a job of a template, one's own or AWS's, begins with.
 
     Raises:
-        AwsError: there is no such template.
+        AwsError: there is no such template, or the parameters are not what it takes.
 
     """
+    if managed.is_managed(arn):
+        document, description = managed.open_document(store, arn)
+        return Draft(managed.filled(arn, document, parameters or {}), {"description": description})
+    if parameters:
+        raise invalid("documentParameters can only be used with a template that AWS manages")
     prefix = _TEMPLATES.arn(store, "")
     row = _TEMPLATES.find(store, arn.removeprefix(prefix)) if arn.startswith(prefix) else None
     if row is None:
@@ -100,7 +106,7 @@ def _of_job(store: Store, arn: str) -> Draft:
     if not arn.startswith(prefix):
         raise invalid(f"{arn} is not the ARN of a job of this account and region")
     job = tables.known(store, arn.removeprefix(prefix))
-    dropped = {"jobTemplateArn", "schedulingConfig"}
+    dropped = {"jobTemplateArn", "documentParameters", "schedulingConfig"}
     return Draft(job.document, {key: value for key, value in job.configuration.items() if key not in dropped})
 
 
