@@ -119,13 +119,13 @@ class Made:
         self._rows.execute("CREATE INDEX row_by_certificate ON row (certificate)")
         for where in (DEVICES, ROTATING):
             for place in (directory / where).iterdir() if (directory / where).is_dir() else ():
-                config = _config(place)
-                if config is None:
+                told = config(place)
+                if told is None:
                     self.damaged.append(place)
-                elif config.get("runId") == run_id:
+                elif told.get("runId") == run_id:
                     _, _, number = place.name.rpartition("@")
                     generation = int(number) if "@" in place.name else 1
-                    values = (config["thingName"], where, generation, config["certificateId"], json.dumps(config))
+                    values = (told["thingName"], where, generation, told["certificateId"], json.dumps(told))
                     self._rows.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?)", values)
         digest = hashlib.sha256()
         self.rotated = False
@@ -223,8 +223,8 @@ def put_away(directory: Path, place: Path) -> Path:
 def _revoked(directory: Path, name: str, params: Mapping[str, Any]) -> dict[str, Any] | Error:
     first = directory / DEVICES / name
     place = bundle.newest(first)
-    config = _config(place)
-    if config is None or config["certificateId"] != params["certificateId"]:
+    told = config(place)
+    if told is None or told["certificateId"] != params["certificateId"]:
         return Integrity(f"the bundle {place} has changed since this began", on=params["thingName"])
     for one in reversed(rotating(directory, params["thingName"])):
         put_away(directory, one)
@@ -234,7 +234,8 @@ def _revoked(directory: Path, name: str, params: Mapping[str, Any]) -> dict[str,
     return {"directory": str(put_away(directory, first) if first.exists() else directory / REVOKED)}
 
 
-def _config(place: Path) -> dict[str, Any] | None:
+def config(place: Path) -> dict[str, Any] | None:
+    """What the config of a bundle tells; None where it is damaged. Nothing else of the bundle is looked at."""
     try:
         found = json.loads((place / bundle.CONFIG).read_bytes())
         return found if found["thingName"] and found["certificateId"] else None

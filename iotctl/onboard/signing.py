@@ -26,9 +26,11 @@ from iotctl.pki import requests
 from iotctl.rotation import FAILED, REQUESTED, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _TOLD: Final = 200
+_NO_BUNDLE: Final[Mapping[str, Any]] = {"runId": "", "thingType": "", "thingGroups": []}
+"""What the bundle of a thing says that somebody else has made: no onboarding of ours takes it back."""
 
 
 def record(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
@@ -86,7 +88,7 @@ def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
     else:
         held = [arn.rpartition("/")[2] for arn in params.get("principals", ()) if ":cert/" in arn]
         place = bundle.newest(directory / made.DEVICES / bundle.directory_name(thing_name))
-        own = str(bundle.load(place).config["certificateId"]) if place.is_dir() else ""
+        own = str((made.config(place) or {}).get("certificateId", ""))
         claim = str(params.get("claim", "")).removeprefix(ADOPTED)
         choice = next((one for one in (claim, own) if one in held), held[0] if len(held) == 1 else "")
         if not choice:
@@ -152,8 +154,8 @@ class Signer:
             raise Integrity(f"{thing_name} has not asked for a certificate", code="CsrUnreadable", on=thing_name)
         issued = self._authority(directory).sign(csr, common_name=thing_name, days=params["days"])
         name = bundle.directory_name(thing_name)
-        newest = bundle.newest(directory / made.DEVICES / name)
-        before = bundle.load(newest).config if newest.is_dir() else {"runId": "", "thingType": "", "thingGroups": []}
+        # The key of the first bundle may be encrypted: it is nothing to us.
+        before = made.config(bundle.newest(directory / made.DEVICES / name)) or _NO_BUNDLE
         config = {
             "version": 1,
             **before,
@@ -166,6 +168,7 @@ class Signer:
             "certificateFile": CERTIFICATE,
             "rootCaFile": ROOT_CA,
         }
+        config.pop("keyEncrypted", None)
         place = directory / made.ROTATING / bundle.generation(name, number)
         staging = directory / ".staging" / place.name
         with files.explained(place):

@@ -170,11 +170,14 @@ def _asked(directory: Path, reported: dict[str, Any] | None, **changes: Any) -> 
     return {**params, **changes}
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A bundles directory with a fleet CA and the bundle of one thing."""
+@pytest.fixture(params=["plain", "encrypted"])
+def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A bundles directory with a fleet CA and the bundle of one thing, whose key may be encrypted."""
     common = {"keyType": "ec-p256", "days": 1, "rootCa": "CA", "certificateArn": "arn:cert/", "config": CONFIG}
-    assert bundle.Publisher()([{**common, "directory": str(tmp_path), "runId": "r1", "thingName": "pump"}])
+    common |= {"encrypted": True} if request.param == "encrypted" else {}
+    assert bundle.Publisher(b"open sesame")(
+        [{**common, "directory": str(tmp_path), "runId": "r1", "thingName": "pump"}]
+    )
     return tmp_path
 
 
@@ -203,6 +206,7 @@ def test_a_csr_is_signed_once(directory: Path) -> None:
     assert ("r1", "r2", "c1", "", other["certificateId"]) == tuple(
         config[key] for key in ("runId", "rotationId", "replaces", "keyFile", "certificateId")
     )
+    assert "keyEncrypted" not in config
     assert [] == list((directory / "rotating").iterdir())
 
 
@@ -226,7 +230,7 @@ def test_a_hostile_device_gets_nothing(directory: Path) -> None:
 
 def test_which_certificate_is_replaced(directory: Path) -> None:
     """The one that is claimed, else that of the bundle, else the only one; of several strangers none is guessed."""
-    own = bundle.load(directory / "devices" / "pump").certificate_id
+    own = json.loads((directory / "devices" / "pump" / "config.json").read_text())["certificateId"]
 
     def chosen(*ids: str, claim: str | None = None, thing: str = "pump") -> Any:
         params = {
