@@ -26,7 +26,7 @@ from iotctl.pki import requests
 from iotctl.rotation import FAILED, REQUESTED, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _TOLD: Final = 200
 _NO_BUNDLE: Final[Mapping[str, Any]] = {"runId": "", "thingType": "", "thingGroups": []}
