@@ -168,6 +168,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iam:GetRole",
         "iam:SimulatePrincipalPolicy",
         "iot:Connect",
+        "iot:DescribeCACertificate",
         "iot:DescribeCertificate",
         "iot:DescribeEndpoint",
         "iot:DescribeRoleAlias",

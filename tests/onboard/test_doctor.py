@@ -250,6 +250,28 @@ def test_its_own_client_id_only_while_it_is_away(clinic: Clinic, platform: Platf
     assert "it is connected since" in presence["detail"]
 
 
+def test_a_device_that_registers_itself(
+    clinic: Clinic, iotctl: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just in time: before it first connects it is healthy as long as its CA registers it; trying would register it."""
+    name = f"{clinic.prefix}-new"
+    (tmp_path / "new.csv").write_text(f"thing_name\n{name}\n")
+    monkeypatch.chdir(tmp_path)
+    made = iotctl("onboard", "apply", "new.csv", "--engine", "jitp", "--ca", "registered", "-y")
+    asked, context = Asked(name, tmp_path / "new-fleet"), clinic.context
+    healthy = doctor.examine(context, asked)
+    assert (0, 0, {"registered"}) == (made.code, healthy.exit, found(healthy, State.OK) & {"registered", "thing"})
+    assert "trying could register it" in healthy.data["checks"][-1]["detail"]
+
+    (authority,) = (tmp_path / "new-fleet" / "ca").glob("*.crt")
+    which = {"certificateId": x509.read(authority.read_bytes()).certificate_id}
+    for change in ({"newAutoRegistrationStatus": "DISABLE"}, {"newStatus": "INACTIVE"}):
+        clinic.iot.update_ca_certificate(**which, **change)
+        assert "registered" in found(doctor.examine(context, asked))
+    clinic.iot.delete_ca_certificate(**which)
+    assert "registered" in found(doctor.examine(context, asked))
+
+
 def test_topics_of_its_own(clinic: Clinic) -> None:
     """The topics that are named are asked about, in place of those of shadow and jobs."""
     own = f"things/{clinic.name('none')}/#"

@@ -90,6 +90,7 @@ class Examination:
         self._found, gaps = registered.look(self._aws, name, self._held.config["certificateId"] if self._held else "")
         if absent and absent.state is State.SKIPPED and not self._found.thing and not gaps:
             raise NotFound(f"there is no thing {name} in {self._aws.target}, and no bundle of it here", on=name)
+        self._found.authority_id = held.authority_id(self._held) if self._held else ""
         yield self._endpoint()
         if self._place is not None:
             yield from reach.network(self._place)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+_END: Final = b"-----END CERTIFICATE-----"
 _NEEDED: Final = ("thingName", "certificateId", "endpoint", "mqttPort", "accountId", "region", "keyFile")
 
 
@@ -50,6 +51,15 @@ class Held:
     def ca_file(self) -> Path:
         """Where the CA of the endpoint is."""
         return self.directory / str(self.config.get("rootCaFile") or bundle.ROOT_CA)
+
+
+def authority_id(held: Held) -> str:
+    """The id of the CA that follows the certificate in its file; empty where none does."""
+    _, _, rest = (held.certificate_pem or b"").partition(_END)
+    try:
+        return x509.read(rest).certificate_id if _END in rest else ""
+    except Usage:
+        return ""
 
 
 def find(thing_name: str, bundles: Path | None) -> Path | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
 from iotctl.errors import Error, NotFound
-from iotctl.onboard.doctor import held, rights
-from iotctl.onboard.doctor.check import Check, guarded, ok, problem, skipped, unknown, unread
+from iotctl.onboard.doctor import awaited, held, rights
+from iotctl.onboard.doctor.check import Check, State, guarded, ok, problem, skipped, unknown, unread
 from iotctl.onboard.plan import ADOPTED, CLAIM
 from iotctl.pki import certificates as x509
 from iotctl.semantics.policy import Decision
@@ -40,6 +40,8 @@ class Registered:
     Attributes:
         thing: as DescribeThing tells it; empty: it is not there.
         principals: the ARNs that are attached to it; None: they could not be read.
+        authority_id: of the CA that its bundle shows with the certificate, to be registered by it; empty: none.
+        awaited: whether it is registered when the device first connects.
         certificate_id: of the certificate that it shows; empty: none is known.
         certificate: as DescribeCertificate tells it; empty: it is not registered, or could not be read.
         documents: the policies that count, by name; None: they could not be read.
@@ -50,6 +52,8 @@ class Registered:
     thing: Mapping[str, Any] = field(default_factory=dict)
     principals: Sequence[str] | None = None
     certificate_id: str = ""
+    authority_id: str = ""
+    awaited: bool = False
     certificate: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[str, str] | None = None
 
@@ -99,6 +103,12 @@ def certificate(aws: Aws, found: Registered, *, in_bundle: bool) -> Iterator[Che
     try:
         answer = aws.call("iot:DescribeCertificate", certificateId=found.certificate_id)["certificateDescription"]
     except NotFound:
+        if found.authority_id:
+            for check in guarded("registered", lambda: awaited.look(aws, found.authority_id)):
+                found.awaited = check.state is State.OK
+                yield check
+            yield skipped("active", "needs the certificate to be registered")
+            return
         detail = f"the certificate {shown} is not registered in {aws.target}"
         yield problem("registered", detail, "iotctl onboard apply FILE (running it again registers it)")
         yield skipped("active", "needs the certificate to be registered")
@@ -127,7 +137,9 @@ def thing(aws: Aws, found: Registered, gaps: Sequence[Check]) -> Iterator[Check]
     yield from gaps
     unknown_ones = {gap.check for gap in gaps}
     if "thing" not in unknown_ones:
-        if not found.thing:
+        if found.awaited:
+            yield skipped("thing", "it is made when the device first connects")
+        elif not found.thing:
             yield problem(
                 "thing", f"there is no thing {found.thing_name} in {aws.target}", "iotctl onboard apply FILE (again)"
             )
