@@ -11,6 +11,7 @@ import typer
 from iotctl import options, text
 from iotctl.errors import Conflict, Exit, NotFound, Usage
 from iotctl.onboard import certs
+from iotctl.onboard.words import Delimiter, Limit, NoClaim, Policy, Quotas, Renamed, Words
 from iotctl.options import Ctx
 from iotctl.plan import Plan
 from iotctl.result import Column, Result, Stream, Table
@@ -22,49 +23,10 @@ app.add_typer(certs.app)
 FleetFile = Annotated[
     str, typer.Argument(metavar="FILE", help="The fleet file (CSV with a header), or - for standard input.")
 ]
-BundlesDir = Annotated[
-    Path | None, typer.Option("--bundles", metavar="DIR", help="Where the devices' bundles go (default: <FILE>-fleet).")
-]
-Policy = Annotated[
-    str,
-    typer.Option(
-        "--policy", metavar="NAME|FILE", help="For rows that name none: a template that ships, a file, a policy."
-    ),
-]
-Delimiter = Annotated[str, typer.Option("--delimiter", metavar="CHAR", help="Between the cells (TAB for a tab).")]
-Renamed = Annotated[
-    list[str] | None, typer.Option("--map", metavar="THEIRS=OURS", help="The file's own name for one of our columns.")
-]
-Quotas = Annotated[
-    list[str] | None,
-    typer.Option("--quota", metavar="OP=N", help="Calls a second that the account allows: RegisterThing=50."),
-]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N rows; all of them are judged.")
-]
-PolicyOn = Annotated[
-    str,
-    typer.Option(
-        "--policy-on", metavar="certificate|group", help="group: where a group is this run's own or has the policy."
-    ),
-]
-Adopt = Annotated[bool, typer.Option("--adopt", help="Take over things that exist and that nobody has claimed.")]
-NoClaim = Annotated[
-    bool, typer.Option("--no-claim", help="Do not keep the certificate's id in an attribute of the thing.")
-]
-Verify = Annotated[bool, typer.Option("--verify", help="Read again, thing by thing, what was done.")]
-KeyType = Annotated[str, typer.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")]
 PassphraseFile = Annotated[
     str | None,
     typer.Option("--passphrase-file", metavar="FILE", help="Of encrypted keys: its first line; - for stdin."),
 ]
-EncryptKeysTo = Annotated[
-    str,
-    typer.Option(
-        "--encrypt-keys-to", metavar="FILE", help="A file with a passphrase: keys are encrypted; - for stdin."
-    ),
-]
-Days = Annotated[int, typer.Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
 
 
 @options.command(app, example="iotctl onboard check fleet.csv")
@@ -114,43 +76,17 @@ def check(
     example="iotctl onboard plan fleet.csv\niotctl onboard plan fleet.csv -o json",
     exits=(Exit.AUTH, Exit.CONFLICT),
 )
+@options.spread(Words)
 def plan(
     ctx: Ctx,
     file: FleetFile,
-    bundles: BundlesDir = None,
-    policy: Policy = "thing",
-    delimiter: Delimiter = ",",
-    renamed: Renamed = None,
-    limit: Limit = None,
-    key_type: KeyType = "ec-p256",
-    days: Days = 3650,
-    encrypt_keys_to: EncryptKeysTo = "",
-    policy_on: PolicyOn = "certificate",
-    adopt: Adopt = False,
-    no_claim: NoClaim = False,
-    verify: Verify = False,
-    quotas: Quotas = None,
+    words: Words,
 ) -> Stream:
     """Show, thing by thing, what apply would do and why; read-only. With -o json it is a plan for apply --plan."""
     from iotctl.onboard import answers
     from iotctl.onboard.request import Request
 
-    request = Request(
-        file,
-        str(bundles) if bundles else None,
-        policy,
-        delimiter,
-        renamed or (),
-        limit,
-        key_type,
-        days,
-        quotas or (),
-        policy_on,
-        adopt,
-        not no_claim,
-        verify,
-        encrypt_keys_to=encrypt_keys_to,
-    )
+    request = Request(file, **words.given())
     rows = request.rows()
     planned = request.plan(ctx.obj, rows)
     columns = (Column("thingName", "THING"), Column("action", "ACTION"), Column("line", "LINE"), Column("why", "WHY"))
@@ -179,8 +115,10 @@ class CertificateAuthority(StrEnum):
     "iotctl onboard apply --plan plan.json",
     exits=(Exit.CONFLICT, Exit.LOCAL),
 )
+@options.spread(Words)
 def apply(
     ctx: Ctx,
+    words: Words,
     file: Annotated[
         str | None, typer.Argument(metavar="FILE", help="The fleet file (CSV with a header), or - for standard input.")
     ] = None,
@@ -188,19 +126,6 @@ def apply(
         str | None,
         typer.Option("--plan", metavar="PLAN", help="What onboard plan -o json wrote; it has all the other options."),
     ] = None,
-    bundles: BundlesDir = None,
-    policy: Policy = "thing",
-    delimiter: Delimiter = ",",
-    renamed: Renamed = None,
-    limit: Limit = None,
-    key_type: KeyType = "ec-p256",
-    days: Days = 3650,
-    encrypt_keys_to: EncryptKeysTo = "",
-    policy_on: PolicyOn = "certificate",
-    adopt: Adopt = False,
-    no_claim: NoClaim = False,
-    verify: Verify = False,
-    quotas: Quotas = None,
     ca: Annotated[
         CertificateAuthority, typer.Option("--ca", help="registered: the account knows the fleet CA too.")
     ] = CertificateAuthority.NONE,
@@ -227,23 +152,11 @@ def apply(
         return planned
     request = asked.Request(
         str(file),
-        str(bundles) if bundles else None,
-        policy,
-        delimiter,
-        renamed or (),
-        limit,
-        key_type,
-        days,
-        quotas or (),
-        policy_on,
-        adopt,
-        not no_claim,
-        verify,
+        **words.given(),
         registered_ca=ca is CertificateAuthority.REGISTERED,
         engine=engine.value,
         role=role,
         bucket=bucket,
-        encrypt_keys_to=encrypt_keys_to,
     )
     return request.plan(ctx.obj, request.rows())
 
