@@ -81,6 +81,8 @@ def test_a_part_of_the_fleet_and_of_the_checks(iotctl: Iotctl, on_it: None, tmp_
     clean = iotctl("audit", "run", "--things", str(tmp_path / "some"), "--check", "ORPHAN_CERTIFICATE_CHECK")
     assert (0, "") == (clean.code, clean.stdout)
     ending = iotctl("audit", "run", "--check", "DEVICE_CERTIFICATE_EXPIRING_CHECK", "-o", "json").envelope["data"]
+    listed = iotctl("onboard", "certs", "expiring", "-o", "json")
+    assert (4, ["ending"]) == (listed.code, [one["thingName"] for one in listed.envelope["data"]["certificates"]])
     assert [(["ending"], "iotctl onboard certs rotate ending")] == [
         (one["thingNames"], one["mend"]) for one in ending["findings"]
     ]
