@@ -55,8 +55,8 @@ class Server:
         handler.send_header("Content-Length", str(total - start))
         handler.end_headers()
         body = self.content[start : total if cut is None else start + cut]
+        self.sent += len(body)  # before the client can have it, and look
         handler.wfile.write(body)
-        self.sent += len(body)
 
     def close(self) -> None:
         self._server.shutdown()
