@@ -85,7 +85,8 @@ def begun(component: Component) -> Iterator[Callable[[], Tried]]:
             hint="pip install 'iotctl[ml]'",
         )
     settings = component.configuration["inference"]
-    with tempfile.TemporaryDirectory(prefix="iotctl-trial-") as place:
+    # A worker that is being killed may still make a file in the moment that the directory goes away.
+    with tempfile.TemporaryDirectory(prefix="iotctl-trial-", ignore_cleanup_errors=True) as place:
         artifacts, work = Path(place, "artifacts"), Path(place, "work")
         artifacts.mkdir()
         work.mkdir()

@@ -12,6 +12,7 @@ from iotctl.errors import Exit, Integrity, Local, Usage
 from iotctl.infer import model, trial
 from iotctl.infer.component import Options, component
 from tests.infer import models
+from tests.local.clients import until
 
 SHIPPED = Path(trial.__file__).parents[1] / "local"
 
@@ -29,6 +30,16 @@ def test_the_digits_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = tried(SHIPPED / "digits.onnx", labels, sample)
     assert ("classification", "0") == (found.kind, found.prediction["predictions"][0]["label"])
     assert found.shown.startswith("0 ")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_who_does_not_wait_for_a_trial_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program and its worker, however far they are; nothing is left behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = component(model.read(SHIPPED / "digits.onnx", name="m", release="1.0.0"), Options())
+    with trial.begun(found):
+        (place,) = tmp_path.iterdir()
+        until(lambda: any(place.glob("work/*/tmp*")))  # its worker begins
     assert [] == list(tmp_path.iterdir())
 
 

@@ -79,7 +79,7 @@ class Child:
         self._socket = ours
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-m", "inference.worker", str(theirs.fileno())],
+                [sys.executable, "-B", "-m", "inference.worker", str(theirs.fileno()), str(os.getpid())],
                 cwd=self._home,
                 env=_environment(self._home),
                 stdin=subprocess.DEVNULL,

@@ -36,7 +36,8 @@ class Refused(Exception):
 
 
 def main() -> None:
-    """Speak with the agent over the socket whose number is the only argument, until it closes."""
+    """Speak with the agent over the socket whose number is the first argument, until it closes; it is the second."""
+    _die_with(int(sys.argv[2]))
     with contextlib.suppress(BrokenPipeError), socket.socket(fileno=int(sys.argv[1])) as channel:
         unpacker = frames.Unpacker()
         waiting: list[frames.Frame] = []
@@ -52,6 +53,19 @@ def main() -> None:
             return
         channel.sendall(frames.pack(frames.READY, json.dumps(loop.facts).encode()))
         loop.run(channel, unpacker, waiting)
+
+
+def _die_with(agent: int) -> None:
+    """End when the agent does, from the start.
+
+    onnxruntime writes into HOME as it is imported, and whoever removes that has ended the agent before.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, _KILL, 0, 0, 0)
+    if os.getppid() != agent:
+        sys.exit(1)  # it ended before that
 
 
 def _reason(error: BaseException) -> str:
@@ -115,9 +129,7 @@ def _confined(limits: Limits) -> _Budget:
     with contextlib.suppress(OSError, AttributeError):
         import ctypes
 
-        libc = ctypes.CDLL(None)
-        libc.prctl(_DEATH_SIGNAL, _KILL, 0, 0, 0)
-        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # Linux
         with open("/proc/self/statm", encoding="ascii") as file:
