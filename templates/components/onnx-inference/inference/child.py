@@ -200,4 +200,6 @@ def _environment(home: str) -> dict[str, str]:
     path: list[str] = [_PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {**kept, **threads, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": home, "HOME": home}
+    # Nothing about a core's models goes to whoever made onnxruntime, and nothing is written for that.
+    quiet = {"ORT_DISABLE_TELEMETRY": "1"}
+    return {**kept, **threads, **quiet, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": home, "HOME": home}
