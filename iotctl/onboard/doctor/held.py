@@ -112,7 +112,7 @@ def key(held: Held, passphrase: bytes) -> tuple[Check, bytes | None]:
     """Whether the private key is there, private, and the key of the certificate; and its PEM, to be used."""
     path = held.key_file
     if path is None:
-        return skipped("key", "it never left the device: its row brought a CSR"), None
+        return skipped("key", "it never left the device"), None
     lost = f"restore it from a backup, or: {renewal(held)}"
     pem = _content(path)
     if pem is None:
