@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from iotctl import cli, clock
 from iotctl.target import Platform
+from tests import botocores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,12 @@ class Ran:
         """The JSON envelope on stdout."""
         found: dict[str, Any] = json.loads(self.stdout)
         return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_models() -> None:
+    """AWS's service models are read once."""
+    botocores.share()
 
 
 @pytest.fixture(autouse=True)

@@ -216,32 +216,20 @@ def serve(address: str) -> None:
 
 def _preload() -> None:
     from iotctl.aws import models
+    from tests import botocores
 
     # As the tool imports it, then all that a run imports on its way.
     for name in ("boto3", "botocore.config", "botocore.handlers", "botocore.endpoint"):
         models.module(name)
     for name in _PRELOADED:
         importlib.import_module(name)
-    # What botocore reads and works out for each new session alike is done once, for all that are forked.
-    _share(models.module("botocore.loaders").Loader, "_cache")
-    _share(models.module("botocore.hooks").EventAliaser, "_alias_name_cache")
+    # What botocore works out for each new session is there before anything is forked.
+    botocores.share()
     for service in _SERVICES:
         models.module("boto3").Session("none", "none", region_name="us-east-1").client(service)
     # What is there by now is never looked through again for what nobody needs.
     gc.collect()
     gc.freeze()
-
-
-def _share(kind: Any, cache: str) -> None:
-    """Give all objects of a class, made from now on, one cache."""
-    known: dict[Any, Any] = {}
-    begin = kind.__init__
-
-    def init(self: Any, *args: Any, **options: Any) -> None:
-        begin(self, *args, **options)
-        setattr(self, cache, known)
-
-    kind.__init__ = init
 
 
 def _supervise(connection: socket.socket) -> None:

@@ -142,6 +142,7 @@ LISTINGS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("list_targets_for_policy", "targets", "marker", {"policyName": "held"}, 7),
     ("list_jobs", "jobs", "next", {}, 7),
     ("list_job_templates", "jobTemplates", "next", {}, 7),
+    ("list_managed_job_templates", "managedJobTemplates", "next", {}, 7),
     ("list_job_executions_for_job", "executionSummaries", "next", {"jobId": "n1"}, 7),
     ("list_job_executions_for_thing", "executionSummaries", "next", {"thingName": "n1"}, 7),
     ("list_role_aliases", "roleAliases", "marker", {}, 7),

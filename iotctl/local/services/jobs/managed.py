@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import invalid, not_found, operation
+from iotctl.local.services.paging import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,12 +112,15 @@ def describe_managed_job_template(store: Store, templateName: str, templateVersi
 def list_managed_job_templates(
     store: Store,
     templateName: str | None = None,
-    maxResults: int | None = None,  # noqa: ARG001  they are fewer than any page
-    nextToken: str | None = None,  # noqa: ARG001  as above
+    maxResults: int | None = None,
+    nextToken: str | None = None,
 ) -> dict[str, Any]:
     """All templates, or the one that is named."""
-    found = [_summary(store, name, one) for name, one in TEMPLATES.items() if templateName in {None, name}]
-    return {"managedJobTemplates": found}
+    names = json.dumps([name for name in TEMPLATES if templateName in {None, name}])
+    select = "SELECT value AS name FROM json_each(?)"
+    rows, token = page(store, select, [names], by=("name",), size=maxResults, token=nextToken)
+    found = [_summary(store, row["name"], TEMPLATES[row["name"]]) for row in rows]
+    return {"managedJobTemplates": found, "nextToken": token}
 
 
 def is_managed(arn: str) -> bool:
