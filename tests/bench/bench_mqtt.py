@@ -37,7 +37,7 @@ from iotctl.local.gateway.trust import TrustDirectory
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 PAYLOAD = b"x" * 128
 WINDOW = 50
-ROUNDS = 3
+ROUNDS = 5
 FLEET = 5000
 
 
