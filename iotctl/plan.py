@@ -6,11 +6,13 @@ IAM policy it needs are all read off it. The rows stream; a million of them are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from iotctl import text
 from iotctl.semantics import permissions, quotas
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """One thing's values, as plain JSON. `thingName` and `line` (in its file) are always there."""
+
+
+def run_identity(inputs: object) -> str:
+    """The id of the run that these inputs (a JSON value) declare: the same words resume the same run."""
+    return hashlib.sha256(text.canonical(inputs).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

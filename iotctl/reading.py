@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _WORTH_TELLING: Final = 10.0
 """Seconds that an operation must at least take for it to be told before it begins."""
-
-
 _BATCH: Final = 5000
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
-from iotctl.plan import Expect, Plan, Ref, Step
+from iotctl.plan import Expect, Plan, Ref, Step, run_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -173,5 +172,4 @@ def _warnings(mends: Sequence[Mend], *, job: str) -> Iterator[str]:
 
 
 def _identity(command: str, target: Target, inputs: Sequence[Any]) -> str:
-    identity = text.canonical({"command": command, "target": target.to_json(), "inputs": list(inputs)})
-    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return run_identity({"command": command, "target": target.to_json(), "inputs": list(inputs)})

@@ -6,14 +6,13 @@ the canary's verdict, for the cores.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
 from iotctl.errors import Usage
 from iotctl.infer import deployed
-from iotctl.plan import Plan, Ref, Row, Step
+from iotctl.plan import Plan, Ref, Row, Step, run_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,7 +137,7 @@ def putting(release: Release, now: Deployed, target: Target, options: Options, c
         "before": [now.deployment_id, canary.now.deployment_id if canary else ""],
         "canary": [canary.now.arn, canary.promote_if] if canary else [],
     }
-    run_id = hashlib.sha256(text.canonical(identity).encode()).hexdigest()[:12]
+    run_id = run_identity(identity)
     steps = [*_made(release, run_id), *_grouped(now, options)]
     if canary:
         steps += _tried(release, now, canary, options, run_id)

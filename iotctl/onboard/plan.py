@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iotctl import text
 from iotctl.onboard import resources
-from iotctl.plan import Adopt, Either, Expect, Join, Merge, Plan, Ref, Row, Step
+from iotctl.plan import Adopt, Either, Expect, Join, Merge, Plan, Ref, Row, Step, run_identity
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -155,7 +154,7 @@ def identity(digest: str, place: Place, keys: Keys, engine: str = "") -> str:
             *([engine] if engine else []),
         ],
     }
-    return hashlib.sha256(text.canonical(inputs).encode()).hexdigest()[:12]
+    return run_identity(inputs)
 
 
 def bundled(place: Place, keys: Keys, run_id: str, *, chain: bool = False) -> Step:

@@ -67,7 +67,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that is to be made: its id, and the ARNs of its targets."""
+    """A job that is to be made: its id, the ARNs of its targets, and how many things they are."""
 
     job_id: str
     targets: Sequence[str]

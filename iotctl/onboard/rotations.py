@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, clock, engine, made, scope, text
+from iotctl import bundle, clock, engine, made, scope
 from iotctl.errors import Conflict, NotFound
 from iotctl.onboard.rotation import COMMAND, Job, Run, batches
 from iotctl.pki import certificates as x509
-from iotctl.plan import Ref, Step
+from iotctl.plan import Ref, Step, run_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +40,7 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
     if not (directory / "ca" / bundle.CA_CERTIFICATE).is_file():
         raise NotFound(f"there is no fleet CA in {directory}", hint="--bundles DIR, of an onboarding")
     names = scope.resolve(aws, chosen).names
-    listed = "" if chosen.things is None else f", sha256 {_digest(names)}"
+    listed = "" if chosen.things is None else f", sha256 {run_identity(list(names))}"
     words = f"{chosen}{listed}"
     here = [one for one in _records(directory) if one["target"] == aws.target.to_json()]
     known = [one for one in here if one["scope"] == words]
@@ -58,7 +57,7 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
             code="OtherRotation",
             hint="go on with it by its own scope, or --anew: its jobs are canceled then",
         )
-    run_id = _digest([words, text.canonical(aws.target.to_json()), str(len(known)), *names])
+    run_id = run_identity([words, aws.target.to_json(), len(known), *names])
     superseded = tuple(str(one["runId"]) for one in others)
     return Run(run_id, words, names, frozenset(), clock.iso(clock.now()), key_type, days, superseded)
 
@@ -186,7 +185,3 @@ def _rotations(directory: Path, thing_name: str) -> Iterator[str]:
     while (place := directory / made.DEVICES / bundle.generation(name, number)).is_dir():
         yield str(json.loads((place / bundle.CONFIG).read_bytes()).get("rotationId", ""))
         number += 1
-
-
-def _digest(words: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]

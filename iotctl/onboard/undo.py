@@ -7,13 +7,12 @@ something is left to do. Each step may be repeated, and what is gone already is 
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iotctl import text
 from iotctl.errors import Usage
 from iotctl.onboard.plan import ADOPTED, CLAIM
-from iotctl.plan import Either, Expect, Join, Plan, Ref, Step, Use
+from iotctl.plan import Either, Expect, Join, Plan, Ref, Step, Use, run_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +91,7 @@ def undoing(
     inputs = {"command": "onboard undo", "run": run_id, "left": made.digest, "target": target.to_json()}
     return Plan(
         command="onboard undo",
-        run_id=hashlib.sha256(text.canonical(inputs).encode()).hexdigest()[:12],
+        run_id=run_identity(inputs),
         target=target,
         summary=f"take back {' and '.join(kinds) or 'nothing more'} of run {run_id}; their keys become useless",
         shared=tuple(_closed(shared)),

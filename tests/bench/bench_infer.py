@@ -130,7 +130,7 @@ def test_a_deployment_misses_no_input(running: Platform, tmp_path: Path, kind: s
                         if "sample" not in prediction:
                             number = round(prediction["predictions"][0]["value"])
                             seen.setdefault(number, []).append((heard, prediction["modelVersion"]))
-                    time.sleep(0.001)
+                    time.sleep(0.001)  # messages come by a thread of their own: what is here is when they were seen
 
             threads = [threading.Thread(target=each) for each in (send, listen)]
             for thread in threads:
@@ -265,7 +265,7 @@ def _publish(platform: Platform, device: Device) -> int:
         while (elapsed := time.perf_counter() - started) < SECONDS:
             due = int(elapsed * RATE)
             if due - sent < 100:
-                time.sleep(0.002)
+                time.sleep(0.002)  # the rate is what is sent, not something that is waited for
                 continue
             connection.sendall(b"".join(_packet(head, seq) for seq in range(sent, due)))
             sent = due

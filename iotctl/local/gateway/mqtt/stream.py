@@ -104,7 +104,7 @@ class Stream(asyncio.Protocol):
     # --- the other half's side
 
     def _take(self) -> None:
-        """Take the packets of `_incoming`, until the connection is closing or held."""
+        """Take the packets of `_incoming`, until the connection is closing or held: abstract, the connection's part."""
         raise NotImplementedError
 
     def write(self, *parts: bytes) -> None:
