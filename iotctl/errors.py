@@ -194,6 +194,12 @@ class Refused(Error):
     word = "InvalidRequestException"
 
 
+class NoIndex(Refused):
+    """The fleet index is off, is being built, or does not hold what was asked for."""
+
+    word = "IndexNotReadyException"
+
+
 class Unsupported(Refused):
     """The service does not have this operation."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import engine
-from iotctl.errors import Auth, Denied, Error, NotFound, Unsupported
+from iotctl.errors import Auth, Denied, Error, NoIndex, NotFound, Unsupported
 from iotctl.kept import CERTIFICATES
 from iotctl.plan import Ref, Step
 from iotctl.text import count, lasting
@@ -133,7 +133,7 @@ class Reading:
             return  # a role that is gone grants nothing
         if isinstance(error, Unsupported):
             self.beyond.setdefault(attribute, f"{op} is not there")
-        elif error.code == "IndexNotReadyException":
+        elif isinstance(error, NoIndex):
             # An account that indexes no connections is no account in trouble.
             self.beyond.setdefault(
                 attribute, "the fleet index does not hold it (aws iot update-indexing-configuration)"

@@ -5,15 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.errors import BadInput, Denied, Error, NotFound, Refused, Usage
+from iotctl.errors import BadInput, Denied, Error, NoIndex, NotFound, Refused, Unsupported, Usage
 from iotctl.semantics import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotctl.aws import Aws
+
+SEARCH_PAGE: Final = 100
+"""Things that one call of SearchIndex asks for ("this maximum number cannot exceed 100", the service model)."""
+
+_SWITCH_ON: Final = (
+    "aws iot update-indexing-configuration --thing-indexing-configuration"
+    " thingIndexingMode=REGISTRY_AND_SHADOW,thingConnectivityIndexingMode=STATUS"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +147,21 @@ def _members(aws: Aws, group: str) -> Iterator[str]:
 
 def _searched(aws: Aws, query: str) -> Iterator[str]:
     try:
-        for page in aws.pages("iot:SearchIndex", queryString=query, maxResults=250):
+        for page in aws.pages("iot:SearchIndex", queryString=query, maxResults=SEARCH_PAGE):
             yield from (thing["thingName"] for thing in page.get("things", ()))
     except Refused as error:
-        if error.code.startswith("InvalidQuery"):
-            raise Usage(
-                f"--search {query!r} is not a fleet index query",
-                code=error.code,
-                cause=error.cause,
-                hint="for example: --search 'attributes.site:oslo AND connectivity.connected:false'",
-            ) from error
-        if error.code.startswith(("IndexNotReady", "NotImplemented")) or "index" in error.cause.lower():
-            raise Usage(
-                "the fleet index cannot be asked",
-                code=error.code,
-                cause=error.cause,
-                hint="switch it on (aws iot update-indexing-configuration), or use --thing-group or --things",
-            ) from error
-        raise
+        raise not_searched(query, error) from error
+
+
+def not_searched(query: str, error: Refused) -> Usage:
+    """Why a fleet index query was not answered, in words."""
+    if isinstance(error, NoIndex | Unsupported):
+        what = "the fleet index cannot be asked"
+        hint = f"switch it on ({_SWITCH_ON}) and try again once it is built, or use --thing-group or --things"
+    else:
+        what = f"--search {query!r} is not a fleet index query"
+        hint = "for example: --search 'attributes.site:oslo AND connectivity.connected:false'"
+    return Usage(what, code=error.code, cause=error.cause, hint=hint)
 
 
 def _listed(source: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The shadows of many things: from the fleet index where it has them (500 a call, a moment behind), else one by one."""
+"""The shadows of many things: from the fleet index where it has them (100 a call, a moment behind), else one by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import engine, scope, text
-from iotctl.errors import Denied, Error, NotFound, Refused
+from iotctl.errors import Denied, Error, NoIndex, NotFound, Refused, Unsupported
 from iotctl.plan import Ref, Step
 from iotctl.scope import Things
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from iotctl.semantics.state import JsonObject
     from iotctl.world import World
 
-PAGE: Final = 500
 _TERMS: Final = 7  # the most that a query may have
 
 
@@ -117,13 +116,13 @@ def entries(aws: Aws, chosen: Scope | None) -> Iterator[dict[str, Any]]:
     """
     try:
         for query in _queries(aws, chosen):
-            for page in aws.pages("iot:SearchIndex", queryString=query, maxResults=PAGE):
+            for page in aws.pages("iot:SearchIndex", queryString=query, maxResults=scope.SEARCH_PAGE):
                 yield from page.get("things", ())
     except Denied:
         return
     except Refused as error:
-        if not error.code.startswith(("IndexNotReady", "NotImplemented")):
-            raise
+        if not isinstance(error, NoIndex | Unsupported):
+            raise scope.not_searched(query, error) from error
 
 
 def document(entry: dict[str, Any], shadow_name: str | None) -> JsonObject | None:

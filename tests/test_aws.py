@@ -24,6 +24,7 @@ from iotctl.errors import (
     Denied,
     Error,
     Exists,
+    NoIndex,
     NotFound,
     Refused,
     Temporary,
@@ -115,6 +116,7 @@ def _fails(aws: Aws, op: str = "iot:DescribeThing", **params: Any) -> Error:
         (412, "Whatever", Conflict),
         (404, "ResourceNotFoundException", NotFound),
         (404, "Whatever", NotFound),
+        (409, "IndexNotReadyException", NoIndex),
         (501, "NotImplementedException", Unsupported),
         (400, "InvalidRequestException", Refused),
         (410, "LimitExceededException", Refused),
@@ -127,6 +129,13 @@ def test_every_refusal_is_one_of_our_errors(server: _Server, status: int, code: 
     error = _fails(server.aws())
     assert (expected, code) == (type(error), error.code)
     assert f"iot:DescribeThing: no\\x1b[31m ({code}, request id req-1)" == error.cause
+
+
+def test_an_index_that_is_off_is_not_a_thing_that_is_missing(server: _Server) -> None:
+    """AWS says both with one code: "Index AWS_Things does not exist" is about no thing."""
+    server.answer(404, {"message": "Index AWS_Things does not exist"}, x_amzn_errortype="ResourceNotFoundException")
+    server.answer(404, {"message": "Thing index cannot be found"}, x_amzn_errortype="ResourceNotFoundException")
+    assert [NoIndex, NotFound] == [type(_fails(server.aws())) for _ in range(2)]
 
 
 @pytest.mark.parametrize(

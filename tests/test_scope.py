@@ -11,7 +11,7 @@ import pytest
 
 from iotctl import scope
 from iotctl.aws import Aws
-from iotctl.errors import BadInput, NotFound, Usage
+from iotctl.errors import BadInput, NoIndex, NotFound, Refused, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,3 +65,10 @@ def test_a_search_without_an_index_says_how_to_have_one(platform: Platform) -> N
     with pytest.raises(Usage, match="fleet index") as raised:
         scope.resolve(Aws(), scope.Scope(search="attributes.site:oslo"))
     assert "--thing-group" in raised.value.hint
+    assert ("ResourceNotFoundException", 2) == (raised.value.code, raised.value.exit)
+
+
+def test_a_search_that_is_none_is_told_as_that() -> None:
+    """Whatever AWS refuses of a query is about the query; only where there is no index it is about the index."""
+    for error, word in ((Refused("no", code="InvalidQueryException"), "not a fleet index query"), (NoIndex("off"), "asked")):
+        assert word in scope.not_searched("((", error).message

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iotctl import shadows
-from iotctl.errors import Denied, Refused
+from iotctl.errors import Denied, NoIndex
 from iotctl.scope import Scope
 
 
@@ -32,7 +32,7 @@ class Account:
         if op == "iot:SearchIndex":
             self.queries.append(parameters["queryString"])
             if self.configuration["thingIndexingMode"] == "BUILDING":
-                raise Refused("not ready", code="IndexNotReadyException")
+                raise NoIndex("not ready")
             return [{"things": self.entries}]
         if op == "iot:ListThingGroups":
             return [{"thingGroups": [{"groupName": f"below-{number}"} for number in range(7)]}]

@@ -182,6 +182,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:Subscribe",
         "iot:TestAuthorization",
         "logs:FilterLogEvents",
+        "iot-data:GetConnection",
         "sts:GetCallerIdentity",
     ),
     "onboard certs rotate": (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotctl import shadows
 from iotctl.errors import Error
+from iotctl.scope import SEARCH_PAGE
 from iotctl.semantics.checks.declared import MODELS
 from iotctl.semantics.checks.fleet import Connectivity
 
@@ -51,7 +52,7 @@ class States:
             found = list(shadows.entries(self.reading.aws, chosen)) if wanted else []
         except Error:
             return  # nothing is lost: whatever it has is read itself then
-        self.reading.calls["iot:SearchIndex"] += -(-len(found) // shadows.PAGE)
+        self.reading.calls["iot:SearchIndex"] += -(-len(found) // SEARCH_PAGE)
         self._entries = {entry["thingName"]: entry for entry in found}
         if found:
             self.source = "shadows are as the fleet index has them; --live reads each"

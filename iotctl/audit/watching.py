@@ -33,6 +33,9 @@ _PATIENCE: Final = 30.0
 _MOST_CHANGED: Final = 500
 """With more things changed than this, the whole fleet is audited: that costs no more."""
 
+_HOPELESS: Final = (Exit.USAGE, Exit.AUTH, Exit.NOT_FOUND)
+"""What a first audit fails with where waiting would not help: a query that is none, no credentials, no such group."""
+
 _CHANGES: Final = (
     topics.shadow("+", "update/documents"),
     topics.shadow("+", "update/documents", "+"),
@@ -72,6 +75,7 @@ def watch(context: Context, wanted: Asked, how: How) -> Generator[Mapping[str, A
 
     Raises:
         Usage: at once, where `how.notify` has a word that is none.
+        Error: the first audit cannot be made, and would not be by waiting.
 
     """
     line = _Line(context)
@@ -88,7 +92,7 @@ def _watched(
             yield from _events_off(context)
         due, done, code = clock.monotonic(), 0, Exit.OK
         while True:
-            code = yield from watcher.audit(wanted)
+            code = yield from watcher.audit(wanted, first=not done)
             done, due = done + 1, due + how.every
             if how.most is not None and done >= how.most:
                 return Result({"audits": done, **watcher.told}, exit=Exit.PARTIAL if code is Exit.PARTIAL else Exit.OK)
@@ -133,12 +137,19 @@ class _Watcher:
     _unsent: dict[str, list[bytes]] = field(default_factory=dict)
 
     def audit(
-        self, wanted: Asked, *, only: frozenset[str] | None = None
+        self, wanted: Asked, *, only: frozenset[str] | None = None, first: bool = False
     ) -> Generator[Mapping[str, Any] | Remark, None, Exit]:
-        """One audit, of all or of some things; how it ended."""
+        """One audit, of all or of some things; how it ended.
+
+        Raises:
+            Error: it is the first, and what was typed can make none.
+
+        """
         try:
             audit, seen = asked.audited(self.context, wanted)
         except Error as error:
+            if first and error.exit in _HOPELESS:
+                raise
             # The next one may go better: a watch is not ended by an hour without a network.
             yield _not_made(error)
             return Exit.PARTIAL

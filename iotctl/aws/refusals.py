@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock
 from iotctl.aws import models
@@ -14,6 +15,7 @@ from iotctl.errors import (
     Denied,
     Error,
     Exists,
+    NoIndex,
     NotFound,
     Refused,
     Temporary,
@@ -51,6 +53,9 @@ _CONFLICT = (
     "DeleteConflict",
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
+# What AWS says where the index is off, to SearchIndex and its like: "Index AWS_Things does not exist". It says so under the
+# code for a resource that is not there, and to GetThingConnectivityData too (its words there are not documented).
+_INDEX_IS_OFF: Final = re.compile(r"index\W+AWS_Thing|AWS_Thing\w*\W+index", re.IGNORECASE)
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 
 
@@ -82,7 +87,8 @@ def translate(op: str, error: Exception) -> Error | None:
         return _of_answer(op, error.response)
     cause = sanitize(str(error))
     if isinstance(error, exceptions.ParamValidationError):
-        return Refused(f"{op} would be refused", code="ParamValidation", cause=cause)
+        lines = sanitize(" ".join(str(error).split()))
+        return Refused(f"{op} would be refused", code="ParamValidation", cause=lines)
     if isinstance(
         error,
         exceptions.NoCredentialsError | exceptions.PartialCredentialsError | exceptions.CredentialRetrievalError,
@@ -123,6 +129,8 @@ def _of_answer(op: str, response: Mapping[str, Any]) -> Error:
         return Throttled(f"{op} was throttled", **said)
     if code.startswith("NotImplemented"):
         return Unsupported(f"{op} is not there", **said)
+    if code.startswith("IndexNotReady") or (code.startswith(_NOT_FOUND) and _INDEX_IS_OFF.search(message)):
+        return NoIndex(f"{op}: the fleet index does not hold it", **said)
     if code.startswith(_CLOCK):
         return Auth(f"{op}: the signature was refused", **said, hint=_hint(metadata.get("HTTPHeaders", {})))
     if code.startswith(_CREDENTIALS):

@@ -120,8 +120,8 @@ def pushing(context: Context, asked: Asked) -> Plan:
     return plan.putting(release, now, aws.target, options, canary)
 
 
-def plain_target(where: Where) -> None:
-    """Refuse what Greengrass has no word for.
+def plain_target(where: Where, *, groups: bool = True) -> None:
+    """Refuse what Greengrass has no word for; `groups`: whether a group can be made for it.
 
     Raises:
         Usage: with what to give.
@@ -132,7 +132,9 @@ def plain_target(where: Where) -> None:
     if listed and where.create_group is None:
         raise Usage(
             "Greengrass deploys to a core device or to a thing group, not to a search or a list",
-            hint="--create-group NAME makes a group of them, and deploys to that",
+            hint="--create-group NAME makes a group of them, and deploys to that"
+            if groups
+            else "name the group that it was deployed to: --thing-group NAME",
         )
     if where.create_group is not None and not listed:
         raise Usage("--create-group makes a group of what --search or --things names")

@@ -23,7 +23,7 @@ def rolling_back(context: Context, where: Where, name: str | None, to: str | Non
         NotFound: there is none. Usage: which model is meant is not clear.
 
     """
-    plain_target(where)
+    plain_target(where, groups=False)
     aws = context.aws
     now, _ = target(aws, where)
     which = _model_of(now, name)

@@ -31,6 +31,7 @@ _IN_BULK: Final = (
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     # The data plane of AWS IoT signs as `iotdata` and is allowed as `iot`.
+    "iot-data:GetConnection": ("iot:GetConnection",),
     "iot-data:GetThingShadow": ("iot:GetThingShadow",),
     "iot-data:UpdateThingShadow": ("iot:UpdateThingShadow",),
     "iot-data:DeleteThingShadow": ("iot:DeleteThingShadow",),

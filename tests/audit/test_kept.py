@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import clock, kept
-from iotctl.errors import Refused, Temporary
+from iotctl.errors import NoIndex, Refused, Temporary
 from iotctl.kept import CERTIFICATES, Kept
 from iotctl.reading import Reading, whole
 from iotctl.semantics import quotas
@@ -128,7 +128,7 @@ def test_what_an_account_does_not_index_is_skipped(tmp_path: Path) -> None:
     """Of connections AWS knows nothing where they are not indexed: that is no failure, and twenty alike are none."""
 
     def call(op: str, *, once: bool, thingName: str) -> dict[str, str]:  # noqa: N803  AWS's own name
-        raise Refused(f"{op} was refused", code="IndexNotReadyException")
+        raise NoIndex(f"{op}: the fleet index does not hold it")
 
     world = World(call=call, members=lambda _: frozenset())
     with Kept(tmp_path, TARGET) as one:

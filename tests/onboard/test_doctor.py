@@ -396,6 +396,11 @@ def test_a_policy_that_cannot_be_read() -> None:
         ({"connected": False, "disconnectReason": "DUPLICATE_CLIENTID"}, "problem", "threw it off"),
         ({"connected": False}, "ok", "nothing is known"),
         (
+            {"connected": False, "timestamp": clock.moment("1970-01-01T00:00:00Z"), "disconnectReason": "UNKNOWN"},
+            "ok",
+            "nothing is known",
+        ),
+        (
             {"timestamp": clock.moment("2026-01-01T00:00:00Z"), "disconnectReason": "MQTT_KEEP_ALIVE_TIMEOUT"},
             "ok",
             "MQTT_KEEP_ALIVE_TIMEOUT",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, Properties
 from iotctl.local.services import AwsError, Operation, invalid, not_found, things
-from iotctl.local.services.index import entries
+from iotctl.local.services.index import configuration, entries
 from iotctl.semantics import topics
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 200
 _SUBSCRIPTIONS_PAGE: Final = 50
+_NEVER_CONNECTED: Final = {"timestamp": 0, "disconnectReason": "UNKNOWN"}
+"""What AWS answers of a device that never connected, as seen of a real account (the API reference: "no additional session
+details")."""
 
 
 class _Direct(Operation):
@@ -164,12 +167,19 @@ def _list_subscriptions(
 def _get_thing_connectivity_data(
     broker: Broker, store: Store, *, thingName: str, includeSocketInformation: bool = False
 ) -> dict[str, Any]:
-    """Whether a thing is connected: the client that has its name."""
+    """Whether a thing is connected: the client that has its name; where connectivity is indexed.
+
+    Where nothing is indexed AWS says that there is no index (seen of a real account). What it says where things are
+    indexed and their connectivity is not, no page tells: the error that the service model has for it beside that one.
+    """
     things.known(store, thingName)
+    if not configuration.ready(store, configuration.THINGS).connectivity:
+        why = "thingConnectivityIndexingMode is OFF"
+        raise AwsError("IndexNotReadyException", f"Index {configuration.THINGS} does not hold connectivity: {why}")
     state = broker.connection(thingName)
     ended = _ended(store, thingName)
     if state is None:
-        return {"thingName": thingName, "connected": False, **ended}
+        return {"thingName": thingName, "connected": False, **(ended or _NEVER_CONNECTED)}
     answer = {**_described(state), "thingName": thingName, "clientId": thingName}
     if not state.connected:
         answer |= ended

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, text
-from iotctl.errors import Error, NotFound
+from iotctl.errors import Denied, Error, NoIndex, NotFound, Unsupported
 from iotctl.onboard.doctor.check import Check, ok, problem, skipped
 from iotctl.semantics import topics
 
@@ -34,18 +34,31 @@ def presence(aws: Aws, thing_name: str) -> tuple[Check, bool]:
         answer = aws.call("iot:GetThingConnectivityData", thingName=thing_name)
     except NotFound:
         return skipped("presence", "needs the thing"), False
-    except Error as error:
-        if error.code == "IndexNotReadyException":
-            index = "aws iot update-indexing-configuration --thing-indexing-configuration"
-            fix = f"{index} thingIndexingMode=REGISTRY,thingConnectivityIndexingMode=STATUS"
-            return skipped("presence", "fleet indexing does not hold connectivity", fix), False
-        raise
+    except NoIndex:
+        return _of_broker(aws, thing_name)
     return judge(answer), bool(answer.get("connected"))
 
 
+def _of_broker(aws: Aws, client_id: str) -> tuple[Check, bool]:
+    """The same where fleet indexing does not hold it: the message broker itself knows half an hour back."""
+    try:
+        answer = aws.call("iot-data:GetConnection", clientId=client_id)
+    except NotFound:
+        answer = {}
+    except (Denied, Unsupported):
+        index = "aws iot update-indexing-configuration --thing-indexing-configuration"
+        fix = f"{index} thingIndexingMode=REGISTRY,thingConnectivityIndexingMode=STATUS"
+        return skipped("presence", "fleet indexing does not hold connectivity", fix), False
+    at = answer.get("connectedSince") or answer.get("disconnectedSince")
+    known = {**answer, "timestamp": datetime.fromtimestamp(at / 1000, UTC) if at else None}
+    return judge(known), bool(answer.get("connected"))
+
+
 def judge(answer: Mapping[str, Any]) -> Check:
-    """What GetThingConnectivityData says of a device."""
-    at = f" since {clock.iso(answer['timestamp'])}" if answer.get("timestamp") else ""
+    """What GetThingConnectivityData or GetConnection says of a device."""
+    when = answer.get("timestamp")
+    # Of a device that never connected AWS gives the beginning of 1970.
+    at = f" since {clock.iso(when)}" if when and when.timestamp() else ""
     if answer.get("connected"):
         return ok("presence", f"it is connected{at}")
     reason = answer.get("disconnectReason", "")

@@ -63,8 +63,11 @@ def test_it_follows_connections_and_survives_a_kill(
     state, platform = index_platform
     device = register(index_iot, signer, tmp_path, name("press"))
     connected = f"thingName:{device.name} AND connectivity.connected:true"
+    never = index_iot.get_thing_connectivity_data(thingName=device.name)
+    assert (False, 0, "UNKNOWN") == (never["connected"], never["timestamp"].timestamp(), never["disconnectReason"])
     with Mqtt(platform, device):
         until(lambda: finds(index_iot, connected) == [device.name])
+        assert index_iot.get_thing_connectivity_data(thingName=device.name)["connected"]
     reason = f"thingName:{device.name} AND connectivity.disconnectReason:CLIENT_INITIATED_DISCONNECT"
     until(lambda: finds(index_iot, reason) == [device.name])
     known = index_iot.get_thing_connectivity_data(thingName=device.name)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from iotctl.local.gateway.data_plane import operations
 from iotctl.local.services import AwsError
+from iotctl.local.services.index import configuration
 from iotctl.semantics.query import parse
 
 if TYPE_CHECKING:
@@ -41,10 +43,28 @@ def attributes(**values: str) -> dict[str, Any]:
 
 def test_the_index_is_off_at_first(call: Call) -> None:
     """As on AWS: there is no index then, and a search says so."""
-    assert "IndexNotReadyException" == refusal(call, "iot:SearchIndex", queryString="*")
+    assert "ResourceNotFoundException" == refusal(call, "iot:SearchIndex", queryString="*")
     assert "ResourceNotFoundException" == refusal(call, "iot:DescribeIndex", indexName="AWS_Things")
     assert {"indexNames": []} == call("iot:ListIndices")
     assert "OFF" == call("iot:GetIndexingConfiguration")["thingIndexingConfiguration"]["thingIndexingMode"]
+
+
+def test_connectivity_is_known_where_it_is_indexed(store: Store, call: Call) -> None:
+    """AWS says of a thing whether it is connected only while the index holds that; with nothing indexed there is none."""
+    call("iot:CreateThing", thingName="press")
+    ask = operations(None)["iot:GetThingConnectivityData"]  # type: ignore[arg-type]  # it comes to no broker
+
+    def answered(things: dict[str, Any] | None = None) -> tuple[str, str]:
+        if things:
+            call("iot:UpdateIndexingConfiguration", thingIndexingConfiguration=things)
+            configuration.built(store)
+        with pytest.raises(AwsError) as caught:
+            ask(store, thingName="press")
+        return caught.value.code, caught.value.message.split(":")[0]
+
+    assert ("ResourceNotFoundException", "Index AWS_Things does not exist") == answered()
+    expected = ("IndexNotReadyException", "Index AWS_Things does not hold connectivity")
+    assert expected == answered({"thingIndexingMode": "REGISTRY"})
 
 
 def test_the_index_is_not_ready_while_it_is_built(call: Call) -> None:
@@ -79,7 +99,7 @@ def test_the_schema_says_what_is_indexed(call: Call, configuration: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "configuration",
+    "things",
     [
         {},
         {"thingIndexingMode": "OFF", "thingConnectivityIndexingMode": "STATUS"},
@@ -92,10 +112,10 @@ def test_the_schema_says_what_is_indexed(call: Call, configuration: dict[str, An
         {"thingIndexingMode": "REGISTRY", "namedShadowIndexingMode": "ON"},
     ],
 )
-def test_configurations_that_are_refused(call: Call, configuration: dict[str, Any]) -> None:
+def test_configurations_that_are_refused(call: Call, things: dict[str, Any]) -> None:
     """Custom fields that are not indexed, too many of them, modes without what they need."""
     assert "InvalidRequestException" == refusal(
-        call, "iot:UpdateIndexingConfiguration", thingIndexingConfiguration=configuration
+        call, "iot:UpdateIndexingConfiguration", thingIndexingConfiguration=things
     )
 
 
@@ -120,6 +140,7 @@ def test_an_entry_shows_the_registry_the_shadows_and_the_connection(call: Call, 
         "thingTypeName": "press",
         "thingGroupNames": ["north", "oslo"],
         "attributes": {"site": "oslo"},
+        "connectivity": {"connected": False},
     } == entry
     assert STATE == {key: shadow[key] for key in ("desired", "reported")}
     assert ({"rate": 5, "led": {"color": "RED"}}, True, 1) == (shadow["delta"], shadow["hasDelta"], shadow["version"])
@@ -179,8 +200,8 @@ def test_refused_queries(call: Call, indexed: Indexed) -> None:
 
 
 def test_pages(call: Call, indexed: Indexed) -> None:
-    """All things, each once, in the order of their names; at most 500 a page."""
-    names = [f"p{number:04}" for number in range(601)]
+    """All things, each once, in the order of their names; at most 100 a page, whatever was asked for."""
+    names = [f"p{number:04}" for number in range(151)]
     for name in names:
         call("iot:CreateThing", thingName=name)
     indexed()
@@ -188,7 +209,7 @@ def test_pages(call: Call, indexed: Indexed) -> None:
     first = call("iot:SearchIndex", queryString="thingName:p*", maxResults=1000)
     second = call("iot:SearchIndex", queryString="thingName:p*", maxResults=1000, nextToken=first["nextToken"])
 
-    assert (500, None) == (len(first["things"]), second["nextToken"])
+    assert (100, None) == (len(first["things"]), second["nextToken"])
     assert names == [thing["thingName"] for thing in (*first["things"], *second["things"])]
     assert "InvalidRequestException" == refusal(call, "iot:SearchIndex", queryString="*", nextToken=first["nextToken"])
 

@@ -159,15 +159,15 @@ def ready(store: Store, index_name: str) -> Configuration:
     """The configuration of an index that can be searched.
 
     Raises:
-        AwsError: IndexNotReadyException: it is off, or being built for the first time; ResourceNotFoundException.
+        AwsError: ResourceNotFoundException: there is none of this name, or it is off; IndexNotReadyException: it is
+            being built for the first time.
 
     """
-    if index_name != THINGS:
-        raise not_found(f"Index {index_name} does not exist")
     found = configured(store)
-    if not found.on or found.building:
-        why = "is being built" if found.on else "has not been enabled: thingIndexingMode is OFF"
-        raise AwsError("IndexNotReadyException", f"Index {index_name} is not ready: it {why}")
+    if index_name != THINGS or not found.on:
+        raise not_found(f"Index {index_name} does not exist")
+    if found.building:
+        raise AwsError("IndexNotReadyException", f"Index {index_name} is not ready: it is being built")
     return found
 
 

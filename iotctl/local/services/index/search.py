@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 QUERY_VERSION: Final = "2017-09-30"
 
-_MOST_RESULTS: Final = 500
-_DEFAULT_RESULTS: Final = 100
+_MOST_RESULTS: Final = 100
+"""On a page. The service model: "This maximum number cannot exceed 100. The response might contain fewer results but will
+never contain more"; whoever asks for more gets so many."""
+
 _AFTER_EVERY_TEXT: Final = "\U0010ffff"
 
 Condition = tuple[str, list[Any]]
@@ -40,7 +42,7 @@ def search_index(
         f"SELECT name, entry FROM index_thing WHERE {where}",  # noqa: S608  made of constants, with marks for the values
         parameters,
         by=("name",),
-        size=min(maxResults or _DEFAULT_RESULTS, _MOST_RESULTS),
+        size=min(maxResults or _MOST_RESULTS, _MOST_RESULTS),
         token=nextToken,
     )
     return {"things": [json.loads(row["entry"]) for row in rows], "nextToken": token}
