@@ -70,5 +70,8 @@ def test_a_search_without_an_index_says_how_to_have_one(platform: Platform) -> N
 
 def test_a_search_that_is_none_is_told_as_that() -> None:
     """Whatever AWS refuses of a query is about the query; only where there is no index it is about the index."""
-    for error, word in ((Refused("no", code="InvalidQueryException"), "not a fleet index query"), (NoIndex("off"), "asked")):
+    for error, word in (
+        (Refused("no", code="InvalidQueryException"), "not a fleet index query"),
+        (NoIndex("off"), "asked"),
+    ):
         assert word in scope.not_searched("((", error).message

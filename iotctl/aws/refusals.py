@@ -53,8 +53,8 @@ _CONFLICT = (
     "DeleteConflict",
 )
 _NOT_FOUND = ("ResourceNotFound", "NoSuch", "NotFound")
-# What AWS says where the index is off, to SearchIndex and its like: "Index AWS_Things does not exist". It says so under the
-# code for a resource that is not there, and to GetThingConnectivityData too (its words there are not documented).
+# What AWS says where the index is off, to SearchIndex and its like: "Index AWS_Things does not exist". It says so under
+# the code for a resource that is not there; to GetThingConnectivityData too (its words there are not documented).
 _INDEX_IS_OFF: Final = re.compile(r"index\W+AWS_Thing|AWS_Thing\w*\W+index", re.IGNORECASE)
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 

@@ -192,7 +192,7 @@ def test_a_change_is_looked_at_at_once(iotctl: Iotctl, group: str, tmp_path: Pat
     assert [thing] == [finding["resource"] for finding in heard[0]["new"]]
 
 
-def test_a_first_audit_that_waiting_does_not_help_ends_it(iotctl: Iotctl, platform: Platform) -> None:  # noqa: ARG001
+def test_a_first_audit_that_waiting_does_not_help_ends_it(iotctl: Iotctl, platform: Platform) -> None:
     """A group that is not there is told with its exit code, not hour by hour."""
     assert 8 == iotctl("audit", "watch", "-g", "nowhere", "--count", "1").code
 

@@ -24,6 +24,7 @@ _CODES = {
     errors.Usage: 2,
     errors.Refused: 2,
     errors.Unsupported: 2,
+    errors.NoIndex: 2,
     errors.Differs: 4,
     errors.Temporary: 5,
     errors.Throttled: 5,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _PAGE: Final = 200
 _SUBSCRIPTIONS_PAGE: Final = 50
 _NEVER_CONNECTED: Final = {"timestamp": 0, "disconnectReason": "UNKNOWN"}
-"""What AWS answers of a device that never connected, as seen of a real account (the API reference: "no additional session
-details")."""
+"""What AWS answers of a device that never connected, as seen of a real account (the API reference: "no additional
+session details")."""
 
 
 class _Direct(Operation):

@@ -50,7 +50,7 @@ def test_the_index_is_off_at_first(call: Call) -> None:
 
 
 def test_connectivity_is_known_where_it_is_indexed(store: Store, call: Call) -> None:
-    """AWS says of a thing whether it is connected only while the index holds that; with nothing indexed there is none."""
+    """Whether a thing is connected AWS says only while the index holds it; with nothing indexed there is no index."""
     call("iot:CreateThing", thingName="press")
     ask = operations(None)["iot:GetThingConnectivityData"]  # type: ignore[arg-type]  # it comes to no broker
 

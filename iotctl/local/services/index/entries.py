@@ -57,7 +57,7 @@ def enter(store: Store, configuration: Configuration, name: str) -> bool:
     if shown := _shadows(store, configuration, name):
         entry["shadow"] = shown
     if configuration.connectivity:
-        # Of a thing that never connected too: "connected set to false with no additional session details" (SearchIndex).
+        # Also of a thing that never connected: "set to false with no additional session details" (SearchIndex).
         entry["connectivity"] = connectivity(store, name) or {"connected": False}
     values = [(name, field, folded(value), number_of(value), _has_words(value)) for field, value in _fields(entry)]
     if "shadow" in entry:

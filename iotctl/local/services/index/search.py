@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 QUERY_VERSION: Final = "2017-09-30"
 
 _MOST_RESULTS: Final = 100
-"""On a page. The service model: "This maximum number cannot exceed 100. The response might contain fewer results but will
-never contain more"; whoever asks for more gets so many."""
+"""On a page. The service model: "This maximum number cannot exceed 100. The response might contain fewer results but
+will never contain more"; whoever asks for more gets so many."""
 
 _AFTER_EVERY_TEXT: Final = "\U0010ffff"
 
