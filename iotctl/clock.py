@@ -87,7 +87,7 @@ def moment(written: str) -> datetime:
         ValueError: it is not written like that.
 
     """
-    found = datetime.strptime(written, _ISO).replace(tzinfo=UTC)
-    if iso(found) != written:
+    found = datetime.fromisoformat(written)
+    if found.tzinfo is not UTC or iso(found) != written:
         raise ValueError(f"{written!r} is not a moment such as 2026-01-31T23:59:59Z")
     return found

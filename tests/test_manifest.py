@@ -216,6 +216,7 @@ def test_an_update_of_a_release_that_is_not_there() -> None:
         {"targets": {"thingTypes": ["*"]}},
         {"targets": {"things": ["a"]}},
         {"expires": "2026-6-1T00:00:00Z"},
+        {"expires": "0001-01-01T00:00:00+14:00"},
         {"expires": 1_900_000_000},
         {"least": "x"},
         {"reports": "a..b"},
