@@ -36,6 +36,8 @@ class Witness:
     def __init__(self, store: Store, broker: Broker) -> None:
         self._store = store
         self._broker = broker
+        with store.transaction():
+            history.all_ended(store)
         self._undo: list[Callable[[], None]] = []
         self._thrown_out: dict[str, str] = {}
 
@@ -63,12 +65,19 @@ class Witness:
             return
         with self._store.transaction():
             if before is not None:
-                history.taken_over(self._store, client_id, (before, principal))
+                history.taken_over(self._store, client_id, before, principal)
             if len(others) > 1 and _CERTIFICATE.fullmatch(principal):
-                history.shared(self._store, principal, sorted(others))
+                states = {other: self._broker.connection(other) for other in others}
+                since = {other: state.connected_at for other, state in states.items() if state and state.connected}
+                history.shared(self._store, principal, since)
 
     def _disconnected(self, message: Incoming) -> None:
+        if message.client is not None:
+            return
         event = json.loads(message.payload)
-        if message.client is None and event["disconnectReason"] == DisconnectReason.DUPLICATE_CLIENTID:
+        client_id, principal = event["clientId"], event["principalIdentifier"]
+        if event["disconnectReason"] == DisconnectReason.DUPLICATE_CLIENTID:
             # The connection that did it is told of next.
-            self._thrown_out[event["clientId"]] = event["principalIdentifier"]
+            self._thrown_out[client_id] = principal
+        with self._store.transaction():
+            history.ended(self._store, principal, client_id)

@@ -139,6 +139,28 @@ def test_a_deny_of_receive_as_well_is_configured_properly() -> None:
     assert found(SUBSCRIBE, DENY, RECEIVE, deny_receive) == []
 
 
+CAMERA = statement("Allow", "iot:Subscribe", "topicfilter/building/camera/*")
+
+
+def test_the_two_types_of_the_launch_article() -> None:
+    """AWS's article "Identify misconfigured IoT policies using AWS IoT Device Defender": before and after."""
+    plus = statement("Deny", "iot:Subscribe", "topicfilter/building/+/control_room")
+    assert [(WILDCARDS_IN_DENY, 0, "topicfilter/building/+/control_room")] == found(plus, CAMERA)
+    camera = statement("Allow", "iot:Receive", "topic/building/camera/*")
+    deny_receive = statement("Deny", "iot:Receive", "topic/building/*/control_room")
+    fixed = statement("Deny", "iot:Subscribe", "topicfilter/building/*/control_room")
+    assert [] == found(fixed, CAMERA, camera, deny_receive)
+    # What its Deny of Receive is for: without it a filter takes in what is meant to be denied.
+    room = statement("Deny", "iot:Subscribe", "topicfilter/building/camera/control_room")
+    assert [(DENY_ESCAPED, 0, "topicfilter/building/camera/control_room")] == found(room, CAMERA, camera)
+    # The first type as it is mended there; it grants no Receive at all.
+    assert [] == found(
+        SUBSCRIBE,
+        DENY,
+        {"Effect": "Deny", "Action": "iot:Receive", "NotResource": f"{ARN}topic/building/control_room/*"},
+    )
+
+
 @vectors.rows(
     "statements",
     [

@@ -82,6 +82,22 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Another resource that a flaw concerns: AWS's RelatedResource.
+
+    Attributes:
+        resource_type: AWS's ResourceType.
+        resource: AWS's ResourceIdentifier: {"clientId": …}.
+        details: additionalInfo, in AWS's words.
+
+    """
+
+    resource_type: str
+    resource: Mapping[str, str]
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Flaw:
     """What one check found of one resource.
 
@@ -96,7 +112,7 @@ class Flaw:
         mend: the command that mends it, capitals standing for what it cannot know.
         key: what tells it from other flaws of the same check and resource: a path, a name.
         details: additionalInfo, in AWS's words.
-        related: other resources that it concerns: AWS's ResourceType, the member of ResourceIdentifier, its values.
+        related: other resources that it concerns.
 
     """
 
@@ -109,7 +125,7 @@ class Flaw:
     things: tuple[str, ...] = ()
     key: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
-    related: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    related: tuple[Related, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iotctl.semantics.checks import Flaw, Rules, Severity, check, milliseconds
+from iotctl.semantics.checks import Flaw, Related, Rules, Severity, check, milliseconds
 from iotctl.semantics.checks.fleet import IN_USE
 from iotctl.semantics.checks.keys import is_roca
 
@@ -67,6 +67,7 @@ def device_certificate_key_quality(one: Certificate, fleet: Fleet, rules: Rules)
 
     Keys of Debian's broken generator (CVE-2008-0166) are found by Device Defender only: the list of them is not here.
     """
+    # No package carries that list: the one that looks for such keys (badkeys) fetches it from its own server.
     mend = _switch_off(one)
     yield from _weak(one, {"deviceCertificateId": one.certificate_id}, one.things, mend)
 
@@ -108,11 +109,14 @@ def revoked_device_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> 
     resource="ISSUER_CERTIFICATE",
 )
 def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
-    """A device certificate is active although the CA that issued it was revoked by its own issuer."""
+    """A device certificate is active although a CA of its chain, be it not its own issuer, was revoked by its issuer.
+
+    The chain is that of the CA certificates that are registered.
+    """
     if one.status not in IN_USE:
         return
-    for authority in fleet.ca_certificates:
-        if authority.subject == one.issuer and authority.issuer != authority.subject and _is_revoked(authority, fleet):
+    for authority in _chain(one.issuer, fleet):
+        if _is_revoked(authority, fleet):
             yield Flaw(
                 "INTERMEDIATE_CA_REVOKED_BY_ISSUER",
                 {
@@ -126,7 +130,7 @@ def intermediate_ca_revoked(one: Certificate, fleet: Fleet, rules: Rules) -> Ite
                 things=one.things,
                 mend=_switch_off(one, "REVOKED"),
                 key=one.certificate_id,
-                related=(("DEVICE_CERTIFICATE", "deviceCertificateId", (one.certificate_id,)),),
+                related=(Related("DEVICE_CERTIFICATE", {"deviceCertificateId": one.certificate_id}),),
             )
 
 
@@ -212,6 +216,17 @@ def _weak(
         yield Flaw(
             _ROCA, resource, expected="a key that is random", actual=f"{one.key}, factorable", things=things, mend=mend
         )
+
+
+def _chain(issuer: str, fleet: Fleet) -> Iterator[CaCertificate]:
+    """The registered CAs that vouch for what an issuer signs: it, its own issuer, and so on; but no root, nobody's."""
+    names = [issuer]
+    for name in names:  # it grows on the way
+        for authority in fleet.ca_certificates:
+            if authority.subject == name and authority.issuer != name:
+                yield authority
+                if authority.issuer not in names:
+                    names.append(authority.issuer)
 
 
 def _is_revoked(one: Certificate | CaCertificate, fleet: Fleet) -> bool:

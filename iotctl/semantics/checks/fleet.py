@@ -119,20 +119,48 @@ class IdentityPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Takeover:
-    """A connection that ended because another one came with its client id."""
+class Session:
+    """One connection.
+
+    Attributes:
+        since: when it began; None where that was not seen.
+        until: when it ended; None: it goes on, or that was not seen.
+
+    """
 
     client_id: str
-    principals: tuple[str, ...]
+    principal: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A client id whose connections ended because another one came with it.
+
+    Attributes:
+        sessions: those that ended so, and those that came; the last first.
+        at: when it last happened.
+
+    """
+
+    client_id: str
+    sessions: tuple[Session, ...]
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """One certificate that authenticated several connections at the same time."""
+    """One certificate that authenticated several connections at the same time.
+
+    Attributes:
+        sessions: those connections, the last first.
+        at: when it was last seen.
+
+    """
 
     certificate_id: str
-    client_ids: tuple[str, ...]
+    sessions: tuple[Session, ...]
     at: datetime
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from iotctl.semantics import policy
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Related, Rules, Severity, check
 from iotctl.semantics.policy_lint import ANY_THING, BROAD_ACCESS, broad_access, overly_permissive
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _of_alias(one: RoleAlias, reason: str, expected: str, actual: str) -> Flaw:
         actual=actual,
         mend=f"narrow the policies of {one.role.arn}",
         key=actual,
-        related=(("IAM_ROLE", "iamRoleArn", (one.role.arn,)),),
+        related=(Related("IAM_ROLE", {"iamRoleArn": one.role.arn}),),
     )
 
 
@@ -204,5 +204,5 @@ def _of_pool(one: IdentityPool, reason: str, actual: str) -> Flaw:
         actual=actual,
         mend=f"narrow the policies of {one.role.arn}",
         key=actual,
-        related=(("IAM_ROLE", "iamRoleArn", (one.role.arn,)),),
+        related=(Related("IAM_ROLE", {"iamRoleArn": one.role.arn}),),
     )

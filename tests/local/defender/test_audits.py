@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from iotctl.local.gateway.mqtt.broker import ConnectionState
 from iotctl.local.gateway.mqtt.interfaces import Incoming
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES
 from iotctl.local.services.defender import configuration, due, history, running
@@ -244,21 +245,29 @@ def test_how_devices_connected(world: World) -> None:
     taken, shared = "CONFLICTING_CLIENT_IDS_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK"
     store = world.store
     ids = ["1" * 64, "2" * 64]
-    history.taken_over(store, "p", ids)
+    history.taken_over(store, "p", *ids)
     world.enable(taken, shared, LOGGING)
     assert 0 == world.audit(taken)["auditDetails"][taken]["totalResourcesCount"]
-    history.taken_over(store, "p", ids)
-    history.shared(store, ids[0], ["a", "b"])
-    history.shared(store, ids[0], ["b", "c"])
+    history.taken_over(store, "p", *ids)
+    history.shared(store, ids[0], {"a": world.time - 9, "b": world.time - 6})
+    history.ended(store, ids[0], "a")
+    history.shared(store, ids[0], {"b": world.time - 6, "c": world.time - 3})
     found = {one["checkName"]: one for one in world.findings(world.audit(taken, shared)["taskId"])}
     assert {"clientId": "p"} == found[taken]["nonCompliantResource"]["resourceIdentifier"]
-    assert ids == [one["resourceIdentifier"]["deviceCertificateId"] for one in found[taken]["relatedResources"]]
+    principals = {one["resourceIdentifier"]["deviceCertificateId"]: one for one in found[taken]["relatedResources"]}
+    times = {identity: set(one["additionalInfo"]) for identity, one in principals.items()}
+    assert {ids[0]: {"DISCONNECTION_TIME"}, ids[1]: {"CONNECTION_TIME"}} == times
     related = world.call("ListRelatedResourcesForAuditFinding", findingId=found[shared]["findingId"], maxResults=2)
     rest = world.call(
         "ListRelatedResourcesForAuditFinding", findingId=found[shared]["findingId"], nextToken=related["nextToken"]
     )
     clients = [*related["relatedResources"], *rest["relatedResources"]]
-    assert ["a", "b", "c"] == [one["resourceIdentifier"]["clientId"] for one in clients]
+    now = int(world.time * 1000)
+    assert [
+        ("c", {"CONNECTION_TIME": str(now - 3000)}),
+        ("b", {"CONNECTION_TIME": str(now - 6000)}),
+        ("a", {"CONNECTION_TIME": str(now - 9000), "DISCONNECTION_TIME": str(now)}),
+    ] == [(one["resourceIdentifier"]["clientId"], one["additionalInfo"]) for one in clients]
     schedule = {"frequency": "DAILY", "targetCheckNames": [taken], "scheduledAuditName": "n"}
     world.later(days=1)
     world.call("CreateScheduledAudit", **schedule)
@@ -299,6 +308,9 @@ def test_only_certificates_are_shared(world: World) -> None:
         def clients_of(self, _: str) -> list[str]:
             return ["a", "b"]
 
+        def connection(self, client_id: str) -> ConnectionState:
+            return ConnectionState(None, connected=True, clean_session=True, session_expiry=0)  # type: ignore[arg-type]
+
     def says(kind: str, principal: str, client: Any = None) -> None:
         event = {"clientId": "c", "principalIdentifier": principal, "disconnectReason": "DUPLICATE_CLIENTID"}
         handlers[kind](Incoming("t", json.dumps(event).encode(), client, 0, False, NO_PROPERTIES))
@@ -310,7 +322,8 @@ def test_only_certificates_are_shared(world: World) -> None:
     says("connected", "1" * 64)
     says("connected", "2" * 64, client=object())  # a client's own message says nothing
     assert ["1" * 64] == [one.certificate_id for one in history.sharings(world.store, 0)]
-    assert [("c", ("LKIAEXAMPLE",))] == [(one.client_id, one.principals) for one in history.takeovers(world.store, 0)]
+    (takeover,) = history.takeovers(world.store, 0)
+    assert ("c", ["LKIAEXAMPLE"]) == (takeover.client_id, [one.principal for one in takeover.sessions])
     disabled = {
         name: {"enabled": False} for name in ("CONFLICTING_CLIENT_IDS_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK")
     }

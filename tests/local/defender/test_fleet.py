@@ -124,7 +124,7 @@ def test_certificates_are_judged_in_slices(world: World, monkeypatch: pytest.Mon
         world.certificate(days=days)
     expiring, shared = "DEVICE_CERTIFICATE_EXPIRING_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK"
     world.enable(expiring, shared)
-    history.shared(world.store, "1" * 64, ["a", "b"])
+    history.shared(world.store, "1" * 64, {"a": 1.0, "b": 2.0})
     task = world.audit(expiring, shared)
     counts = {
         name: (one["totalResourcesCount"], one["nonCompliantResourcesCount"])

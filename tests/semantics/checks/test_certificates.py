@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from iotctl.semantics.checks import Finding, Rules, judge, load
+from iotctl.semantics.checks import Finding, Related, Rules, judge, load
 from iotctl.semantics.checks.fleet import IN_USE, CaCertificate, Certificate, Fleet, RevocationList
 from iotctl.semantics.checks.keys import is_roca
 from tests import vectors
@@ -155,7 +156,29 @@ def test_devices_of_a_revoked_intermediate_ca() -> None:
         finding.flaw.reason,
         finding.check.resource_type,
     )
-    assert (("DEVICE_CERTIFICATE", "deviceCertificateId", ("d1",)),) == finding.flaw.related
+    assert (Related("DEVICE_CERTIFICATE", {"deviceCertificateId": "d1"}),) == finding.flaw.related
+
+
+def test_a_revoked_ca_anywhere_in_the_chain() -> None:
+    """audit-chk-active-intermediary-device-revoked-CA: "revoked in the CA chain", however far above the device."""
+    names = ["CN=Root", "CN=Region", "CN=Plant", "CN=Line"]
+    cas = [CaCertificate("root", subject="CN=Root", issuer="CN=Root", serial="01")]
+    cas += [CaCertificate(name, subject=name, issuer=above, serial="05") for above, name in pairwise(names)]
+    devices = [Certificate("d", issuer="CN=Line"), Certificate("e", issuer="CN=Region"), Certificate("f", issuer="?")]
+    # Two CAs that vouch for each other are no chain with an end.
+    cas += [CaCertificate(a, subject=a, issuer=b, serial="05") for a, b in (("CN=A", "CN=B"), ("CN=B", "CN=A"))]
+    devices.append(Certificate("g", issuer="CN=A"))
+
+    def revoked(*by: str) -> list[tuple[str, str]]:
+        lists = tuple(RevocationList(name, frozenset({"05"})) for name in by)
+        check = "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK"
+        flaws = found(check, certificates=devices, ca_certificates=cas, crls=lists)
+        return [(one.resource, one.flaw.key) for one in flaws]
+
+    assert [("CN=Region", "d"), ("CN=Region", "e")] == revoked("CN=Root")
+    assert [("CN=Plant", "d")] == revoked("CN=Region")
+    assert [("CN=Line", "d"), ("CN=Region", "d"), ("CN=Region", "e")] == revoked("CN=Root", "CN=Plant")
+    assert [("CN=A", "g"), ("CN=B", "g")] == revoked("CN=A", "CN=B")
 
 
 def test_keys_weaker_than_declared() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotctl.semantics.checks import Rules, Severity, State, judge, load
-from iotctl.semantics.checks.fleet import Certificate, Connectivity, Fleet, Policy, Sharing, Takeover, Thing
+from iotctl.semantics.checks.fleet import Certificate, Connectivity, Fleet, Policy, Session, Sharing, Takeover, Thing
 from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -114,8 +114,8 @@ def test_connections_are_judged_by_the_brokers_history() -> None:
     """A takeover is a conflicting client id, a certificate in two places is shared."""
     fleet = Fleet(
         NOW,
-        takeovers=[Takeover("press-1", ("cert-a",), NOW)],
-        sharings=[Sharing("cert-b", ("press-2", "press-3"), NOW)],
+        takeovers=[Takeover("press-1", (Session("press-1", "cert-a"),), NOW)],
+        sharings=[Sharing("cert-b", tuple(Session(name, "cert-b") for name in ("press-2", "press-3")), NOW)],
     )
     checks = [load()["CONFLICTING_CLIENT_IDS_CHECK"], load()["DEVICE_CERTIFICATE_SHARED_CHECK"]]
 

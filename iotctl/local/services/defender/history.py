@@ -7,31 +7,35 @@ shared certificates late are not waited for here.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from iotctl.local.services.defender import configuration
-from iotctl.semantics.checks.fleet import Sharing, Takeover
+from iotctl.semantics.checks.fleet import Session, Sharing, Takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import sqlite3
+    from collections.abc import Iterator, Mapping
 
     from iotctl.local.store import Store
 
 SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS audit_takeover (client_id TEXT PRIMARY KEY, others TEXT NOT NULL, at REAL NOT NULL)
-WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS audit_sharing (certificate_id TEXT PRIMARY KEY, others TEXT NOT NULL, at REAL NOT NULL)
-WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS audit_thrown_out (
+    client_id TEXT NOT NULL, principal TEXT NOT NULL, connected REAL, disconnected REAL, at REAL NOT NULL,
+    PRIMARY KEY (client_id, principal)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_shared_connection (
+    principal TEXT NOT NULL, client_id TEXT NOT NULL, connected REAL NOT NULL, disconnected REAL, at REAL NOT NULL,
+    PRIMARY KEY (principal, client_id, connected)
+) WITHOUT ROWID
 """
-# `others`: the principals of a client id, the client ids of a certificate; the last of them.
+# `principal`: of shared connections a certificate id; `at`: when it was last seen that it is so.
 
-_TABLES: Final = {
-    "CONFLICTING_CLIENT_IDS_CHECK": ("audit_takeover", "client_id"),
-    "DEVICE_CERTIFICATE_SHARED_CHECK": ("audit_sharing", "certificate_id"),
-}
-_MOST_OTHERS: Final = 50
+_CONFLICTING: Final = "CONFLICTING_CLIENT_IDS_CHECK"
+_SHARED: Final = "DEVICE_CERTIFICATE_SHARED_CHECK"
+_TABLES: Final = {_CONFLICTING: ("audit_thrown_out", "client_id"), _SHARED: ("audit_shared_connection", "principal")}
+_MOST_SESSIONS: Final = 50
+"""Connections that are kept of one client id, and of one certificate: the last."""
 
 
 def wanted(store: Store) -> bool:
@@ -43,38 +47,87 @@ def wanted(store: Store) -> bool:
     return any(found.enabled(name) for name in _TABLES)
 
 
-def taken_over(store: Store, client_id: str, principals: Iterable[str]) -> None:
-    """A connection ended because another one came with its client id."""
-    _keep(store, "CONFLICTING_CLIENT_IDS_CHECK", client_id, principals)
+def taken_over(store: Store, client_id: str, before: str, by: str) -> None:
+    """A principal's connection ended because another one came with its client id."""
+    if not configuration.configured(store).enabled(_CONFLICTING):
+        return
+    now = store.now()
+    insert = "INSERT INTO audit_thrown_out VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    store.execute(f"{insert} connected = excluded.connected, at = excluded.at", client_id, by, now, None, now)
+    store.execute(f"{insert} disconnected = excluded.disconnected, at = excluded.at", client_id, before, None, now, now)
+    _forget_old(store, _CONFLICTING, client_id)
 
 
-def shared(store: Store, certificate_id: str, client_ids: Iterable[str]) -> None:
-    """Several connections at the same time use one certificate."""
-    _keep(store, "DEVICE_CERTIFICATE_SHARED_CHECK", certificate_id, client_ids)
+def shared(store: Store, certificate_id: str, connections: Mapping[str, float]) -> None:
+    """Several connections at the same time use one certificate: client ids, and when each connected."""
+    if not configuration.configured(store).enabled(_SHARED):
+        return
+    for client_id, since in connections.items():
+        store.execute(
+            "INSERT INTO audit_shared_connection VALUES (?, ?, ?, NULL, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+            certificate_id,
+            client_id,
+            since,
+            store.now(),
+        )
+    _forget_old(store, _SHARED, certificate_id)
+
+
+def ended(store: Store, certificate_id: str, client_id: str) -> None:
+    """A connection ended; of those that shared a certificate it is kept when."""
+    sql = "UPDATE audit_shared_connection SET disconnected = ? WHERE principal = ? AND client_id = ?"
+    store.execute(f"{sql} AND disconnected IS NULL", store.now(), certificate_id, client_id)
+
+
+def all_ended(store: Store) -> None:
+    """Nobody is connected: the platform has just begun."""
+    store.execute("UPDATE audit_shared_connection SET disconnected = ? WHERE disconnected IS NULL", store.now())
 
 
 def takeovers(store: Store, since: float) -> Iterator[Takeover]:
     """Client ids that were taken over since a time, the last first."""
-    for row in store.rows("SELECT * FROM audit_takeover WHERE at >= ? ORDER BY at DESC", since):
-        yield Takeover(row["client_id"], tuple(json.loads(row["others"])), datetime.fromtimestamp(row["at"], UTC))
+    for client_id, sessions, at in _found(store, _CONFLICTING, since):
+        yield Takeover(client_id, sessions, at)
 
 
 def sharings(store: Store, since: float) -> Iterator[Sharing]:
     """Certificates that several connections used at once since a time, the last first."""
-    for row in store.rows("SELECT * FROM audit_sharing WHERE at >= ? ORDER BY at DESC", since):
-        yield Sharing(row["certificate_id"], tuple(json.loads(row["others"])), datetime.fromtimestamp(row["at"], UTC))
+    for certificate_id, sessions, at in _found(store, _SHARED, since):
+        yield Sharing(certificate_id, sessions, at)
 
 
-def _keep(store: Store, check: str, identity: str, others: Iterable[str]) -> None:
-    if not configuration.configured(store).enabled(check):
-        return
+def _found(store: Store, check: str, since: float) -> Iterator[tuple[str, tuple[Session, ...], datetime]]:
     table, key = _TABLES[check]
-    row = store.row(f"SELECT others FROM {table} WHERE {key} = ?", identity)  # noqa: S608  constants
-    held = json.loads(row["others"]) if row else []
-    known = list(dict.fromkeys([*held, *others]))[-_MOST_OTHERS:]
-    store.execute(
-        f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET others = excluded.others, at = excluded.at",  # noqa: S608  a constant
-        identity,
-        json.dumps(known),
-        store.now(),
+    last = f"SELECT {key} AS name, max(at) AS at FROM {table} WHERE at >= ? GROUP BY name ORDER BY 2 DESC, 1"  # noqa: S608  constants
+    of_one = (
+        f"SELECT * FROM {table} WHERE {key} = ? AND at >= ? ORDER BY coalesce(connected, disconnected) DESC, client_id"  # noqa: S608  constants
     )
+    for row in store.rows(last, since):
+        yield row["name"], tuple(map(_session, store.rows(of_one, row["name"], since))), _moment(row["at"])
+
+
+def _session(row: sqlite3.Row) -> Session:
+    since, until = row["connected"], row["disconnected"]
+    return Session(
+        row["client_id"],
+        row["principal"],
+        None if since is None else _moment(since),
+        None if until is None else _moment(until),
+    )
+
+
+def _forget_old(store: Store, check: str, name: str) -> None:
+    """Of one client id, or of one certificate, only the last connections stay."""
+    table, key = _TABLES[check]
+    other, start = ("principal", "") if key == "client_id" else ("client_id, connected", "connected DESC, ")
+    store.execute(
+        f"DELETE FROM {table} WHERE {key} = ? AND ({other}) NOT IN"  # noqa: S608  constants
+        f" (SELECT {other} FROM {table} WHERE {key} = ? ORDER BY {start}at DESC LIMIT ?)",
+        name,
+        name,
+        _MOST_SESSIONS,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

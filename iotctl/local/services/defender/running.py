@@ -97,10 +97,13 @@ def _keep(store: Store, task: sqlite3.Row, resource: str, found: list[Finding], 
     flaw, check = found[0].flaw, found[0].check
     details = {key: value for one in reversed(found) for key, value in one.flaw.details.items()}
     related = [
-        other
+        {
+            "resourceType": other.resource_type,
+            "resourceIdentifier": dict(other.resource),
+            **({"additionalInfo": dict(other.details)} if other.details else {}),
+        }
         for one in found
-        for kind, member, values in one.flaw.related
-        for other in ({"resourceType": kind, "resourceIdentifier": {member: value}} for value in values)
+        for other in one.flaw.related
     ]
     store.execute(
         "INSERT INTO audit_finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
