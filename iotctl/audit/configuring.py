@@ -91,7 +91,8 @@ def change(held: Mapping[str, Any], checks: Sequence[Check], rules: Rules, role:
                 )
             if before.get("configuration", {}).get(key, str(getattr(_DEFAULTS, attribute))) != days:
                 settings[one.name] = {key: days}
-    return Change(tuple(enable), settings, "" if held.get("roleArn") else role)
+    # A role alone is no configuration: AWS takes the first one only with a check that is enabled.
+    return Change(tuple(enable), settings, role if (enable or settings) and not held.get("roleArn") else "")
 
 
 def undone(held: Mapping[str, Any], changed: Change) -> dict[str, Any]:

@@ -38,6 +38,10 @@ READS: Final = frozenset({"StartOnDemandAuditTask", "CancelAuditTask"})
 
 CONFIGURES: Final = frozenset({"UpdateAccountAuditConfiguration", "DeleteAccountAuditConfiguration"})
 
+_NOT_COLLECTED: Final = (
+    "it is not enabled (aws iot update-account-audit-configuration), and looks at how devices connect from then on"
+)
+
 _OF_IAM: Final = frozenset({"role_aliases", "identity_pools"})
 
 
@@ -259,7 +263,7 @@ def _not_run(one: Check) -> Verdict:
     if one.ours:
         return Verdict(one, State.SKIPPED, "Device Defender has no such check")
     if one.of in HISTORY:
-        return Verdict(one, State.SKIPPED, "it is not enabled, and looks at how devices connected since it was")
+        return Verdict(one, State.SKIPPED, _NOT_COLLECTED)
     return Verdict(one, State.SKIPPED, "it is not enabled in this account (--configure)")
 
 

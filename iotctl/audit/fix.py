@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.audit import asked, history, mend, plan
+from iotctl.audit.configuring import HISTORY
 from iotctl.errors import BadInput, Conflict, NotFound, Unsupported, Usage
 from iotctl.journal import Journal
 from iotctl.result import Result
-from iotctl.semantics.checks import State, load
+from iotctl.semantics.checks import Finding, Flaw, State, load
 from iotctl.semantics.checks.fleet import Policy
 from iotctl.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from iotctl.audit.asked import Asked
     from iotctl.audit.mend import Known, Mend
     from iotctl.context import Context
     from iotctl.plan import Plan
-    from iotctl.semantics.checks import Finding
+    from iotctl.semantics.checks import Check
     from iotctl.semantics.checks.fleet import Fleet
 
 
@@ -69,9 +70,13 @@ def fixing(context: Context, ids: Sequence[str], wanted: Asked, choice: Choice) 
     judged = {one.check.name: one for one in audit.verdicts}
     for one in ids:
         verdict = judged.get(before[one]["checkName"]) if one not in found and one not in allowed else None
-        if verdict and verdict.state in {State.SKIPPED, State.UNKNOWN}:
+        if verdict and verdict.check.of in HISTORY and choice != Choice():
+            context.tell(f"{one} is taken as Device Defender found it: how devices connected it alone knows")
+            found[one] = [_as_found(verdict.check, before[one])]
+        elif verdict and verdict.state in {State.SKIPPED, State.UNKNOWN}:
             by_hand = f"by hand: {before[one]['mend']}"
-            raise Usage(f"{one} cannot be looked at again: {verdict.reason}", hint=by_hand, on=one)
+            or_so = "; or --deactivate, --quarantine GROUP, --job FILE" if verdict.check.of in HISTORY else ""
+            raise Usage(f"{one} cannot be looked at again: {verdict.reason}", hint=f"{by_hand}{or_so}", on=one)
     healed = [one for one in ids if one not in found and one not in allowed]
     exempted = [one for one in ids if one in allowed and one not in found]
     left = list({finding.finding_id: finding for one in ids for finding in found.get(one, ())}.values())
@@ -127,6 +132,12 @@ def _narrowed(wanted: Asked, before: Sequence[dict[str, object]]) -> Asked:
     if all(one.of == "things" for one in checks) and wanted.wanted.things is None:
         narrow = replace(narrow, things=sorted(things))
     return replace(wanted, checks=checks, wanted=narrow)
+
+
+def _as_found(check: Check, before: Mapping[str, Any]) -> Finding:
+    """A finding as the journal has it."""
+    reason, words = before["reasonForNonComplianceCode"], (before["expected"], before["actual"], before["mend"])
+    return Finding(check, Flaw(reason, before["resourceIdentifier"], *words, things=tuple(before["thingNames"])))
 
 
 def _by_id(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from iotctl.semantics.checks.declared import Baseline
     from iotctl.semantics.checks.fleet import CaCertificate, Connectivity, RevocationList
 
-_HISTORY: Final = "it needs the broker's history, which Device Defender has"
+_HISTORY: Final = "it needs the broker's history, which Device Defender has (--engine defender)"
 _BEYOND: Final = {"takeovers": _HISTORY, "sharings": _HISTORY}
 _OF_THINGS: Final = ("things", "certificates", "principals", "groups", "targets", "shadows", "connectivity")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.semantics.checks import Flaw
@@ -41,6 +42,11 @@ _MENDS: Final = {
     "issuerCertificateIdentifier": "replace the certificates that it issued",
 }
 
+_REVOKED: Final = ("DEVICE_CERTIFICATE_SHARED_CHECK", "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK")
+"""Where the page says REVOKED."""
+
+_SHOWN: Final = 5
+
 
 def flaw(listed: Mapping[str, Any], owners: Mapping[str, tuple[str, ...]]) -> Flaw:
     """A finding as ListAuditFindings answers it; `owners`: the things of each certificate id."""
@@ -56,13 +62,35 @@ def flaw(listed: Mapping[str, Any], owners: Mapping[str, tuple[str, ...]]) -> Fl
         mend = last_seen(resource[name])
     else:
         mend = _MENDS.get(name, "").format(resource.get(name))
+    if listed["checkName"] in _REVOKED:
+        mend = mend.replace("INACTIVE", "REVOKED")
     reason = listed["reasonForNonComplianceCode"]
+    details = listed["nonCompliantResource"].get("additionalInfo") or {}
     return Flaw(
         reason,
         resource,
         expected=EXPECTED[listed["checkName"]],
-        actual=listed.get("reasonForNonCompliance") or reason,
+        actual=_with_clients(listed.get("reasonForNonCompliance") or reason, listed),
         things=owners.get(str(resource.get("deviceCertificateId")), ()),
         mend=mend,
-        details=listed["nonCompliantResource"].get("additionalInfo") or {},
+        since=_since(reason, details, listed),
+        details=details,
     )
+
+
+def _with_clients(words: str, listed: Mapping[str, Any]) -> str:
+    """What is, with the client ids that it is so of: Device Defender names them beside its words."""
+    related = [one.get("resourceIdentifier", {}).get("clientId") for one in listed.get("relatedResources") or ()]
+    missing = [name for name in dict.fromkeys(filter(None, related)) if name not in words]
+    return f"{words.removesuffix('.')}: client ids {', '.join(missing[:_SHOWN])}" if missing else words
+
+
+def _since(reason: str, details: Mapping[str, str], listed: Mapping[str, Any]) -> datetime | None:
+    """Since when it is so: since the certificate ended, or since devices last connected so."""
+    if reason == "CERTIFICATE_PAST_EXPIRATION":
+        times = [details.get("EXPIRATION_TIME")]
+    else:
+        infos = [one.get("additionalInfo") or {} for one in listed.get("relatedResources") or ()]
+        times = [info.get(key) for info in infos for key in ("CONNECTION_TIME", "DISCONNECTION_TIME")]
+    known = [int(at) for at in times if at and at.isdecimal()]
+    return datetime.fromtimestamp(max(known) / 1000, UTC) if known else None

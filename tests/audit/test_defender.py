@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from iotctl import aws
-from iotctl.audit import configuring, defender, translating
-from iotctl.errors import Temporary, Usage
+from iotctl.audit import configuring, defender, history, translating
+from iotctl.audit.verdict import Audit
+from iotctl.context import Context
+from iotctl.errors import Exit, Temporary, Usage
+from iotctl.journal import Journal
 from iotctl.semantics.checks import Finding, Flaw, Rules, Verdict, load
 from iotctl.semantics.checks import State as Ended
 from iotctl.target import Platform
@@ -53,6 +57,60 @@ def test_what_has_to_change() -> None:
         configuring.change(held(), checks, Rules(expiring_days=7), "r")
     same = held(EXPIRING, LOGGING, role=ROLE, DEVICE_CERTIFICATE_EXPIRING_CHECK=setting)
     assert not configuring.change(same, checks, Rules(expiring_days=60), "r")
+
+
+def test_a_role_alone_is_not_configured() -> None:
+    """AWS takes a first configuration only with a check that is enabled; for a look at a history none is."""
+    assert not configuring.change(held(), [load()[SHARED]], Rules(), "r")
+
+
+def test_the_example_of_the_reference() -> None:
+    """`aws iot list-audit-findings` of a shared certificate: the client ids and the times are beside the words."""
+
+    def connection(**times: str) -> dict[str, Any]:
+        return {"resourceType": "CLIENT_ID", "resourceIdentifier": {"clientId": "ZipxgAIl"}, "additionalInfo": times}
+
+    listed = {
+        "checkName": SHARED,
+        "nonCompliantResource": {
+            "resourceType": "DEVICE_CERTIFICATE",
+            "resourceIdentifier": {"deviceCertificateId": "b193"},
+        },
+        "relatedResources": [
+            connection(CONNECTION_TIME="1560086374068"),
+            connection(CONNECTION_TIME="1560081552187", DISCONNECTION_TIME="1560086371552"),
+        ],
+        "reasonForNonCompliance": "Certificate shared by one or more devices.",
+        "reasonForNonComplianceCode": "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES",
+    }
+    flaw = translating.flaw(listed, {"b193": ("press-1",)})
+    assert "Certificate shared by one or more devices: client ids ZipxgAIl" == flaw.actual
+    assert (1560086374, ("press-1",)) == (flaw.since and int(flaw.since.timestamp()), flaw.things)
+    assert flaw.mend.endswith("--certificate-id b193 --new-status REVOKED")
+    ended = {
+        **listed,
+        "checkName": EXPIRING,
+        "relatedResources": None,
+        "reasonForNonComplianceCode": "CERTIFICATE_PAST_EXPIRATION",
+    }
+    ended["nonCompliantResource"] = {**listed["nonCompliantResource"], "additionalInfo": {"EXPIRATION_TIME": "1000"}}
+    assert datetime.fromtimestamp(1, UTC) == translating.flaw(ended, {}).since
+
+
+def test_what_it_alone_can_see_is_mended_by_choice(iotctl: Iotctl, iot: Any, home: Path) -> None:
+    """How devices connected is not looked at again: as it was found the certificate goes off, if that is said."""
+    (arn,) = iot.list_thing_principals(thingName="p1")["principals"]
+    resource = {"deviceCertificateId": arn.rpartition("/")[2]}
+    reason = "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES"
+    seen = Finding(load()[SHARED], Flaw(reason, resource, "one", "two", "by hand", things=("p1",)))
+    audit = Audit((seen,), (), (), datetime.now(UTC))
+    with Journal(home) as journal:
+        target = Context(local=True).target
+        history.record(journal, history.Series("audit run --engine defender", "x", target), audit, Exit.DIFFERS)
+    fix = ("audit", "fix", seen.finding_id, "--dry-run")
+    assert (2, True) == ((alone := iotctl(*fix)).code, "--deactivate" in alone.stderr)
+    ran = iotctl(*fix, "--deactivate")
+    assert (0, True) == (ran.code, "deactivate 1 certificate of p1" in ran.stderr), ran.stderr
 
 
 def test_every_check_has_words_for_what_should_be() -> None:
