@@ -11,14 +11,14 @@ _iotctl() {
     "") known="account audit infer local onboard ota shadow --help" ;;
     "onboard") known="apply certs check doctor plan status undo --help" ;;
     "onboard check") known="--delimiter --limit --map --no-claim --policy --help" ;;
-    "onboard plan") known="--adopt --bundles --delimiter --encrypt-keys-to --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
-    "onboard apply") known="--adopt --bucket --bundles --ca --delimiter --dry-run --encrypt-keys-to --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
+    "onboard plan") known="--adopt --bundles --ca --ca-cert --ca-key-file --ca-passphrase-file --delimiter --encrypt-keys-to --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
+    "onboard apply") known="--adopt --bucket --bundles --ca --ca-cert --ca-key-file --ca-passphrase-file --delimiter --dry-run --encrypt-keys-to --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "onboard doctor") known="--bundles --connect --passphrase-file --publish --role-alias --subscribe --watch --help" ;;
     "onboard certs") known="expiring rotate --help" ;;
     "onboard certs expiring") known="--search --thing-group --things --within --help" ;;
-    "onboard certs rotate") known="--anew --bundles --dry-run --key-type --search --thing-group --things --timeout --valid-days --wait --help" ;;
+    "onboard certs rotate") known="--anew --bundles --ca-cert --ca-key-file --ca-passphrase-file --dry-run --key-type --search --thing-group --things --timeout --valid-days --wait --help" ;;
     "shadow") known="delete diff get list set watch --help" ;;
     "shadow get") known="--name --path --help" ;;
     "shadow set") known="--create --dry-run --expect-version --file --max-changes --name --reported --search --thing-group --things --wait --help" ;;

@@ -28,6 +28,10 @@ complete -c iotctl -n "__iotctl_at 'onboard check'" -l policy
 complete -c iotctl -n "__iotctl_at 'onboard check'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l adopt
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l ca
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l ca-cert
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l ca-key-file
+complete -c iotctl -n "__iotctl_at 'onboard plan'" -l ca-passphrase-file
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l encrypt-keys-to
 complete -c iotctl -n "__iotctl_at 'onboard plan'" -l key-type
@@ -44,6 +48,9 @@ complete -c iotctl -n "__iotctl_at 'onboard apply'" -l adopt
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bucket
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l bundles
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca-cert
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca-key-file
+complete -c iotctl -n "__iotctl_at 'onboard apply'" -l ca-passphrase-file
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l delimiter
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard apply'" -l encrypt-keys-to
@@ -85,6 +92,9 @@ complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l within
 complete -c iotctl -n "__iotctl_at 'onboard certs expiring'" -l help
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l anew
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l ca-cert
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l ca-key-file
+complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l ca-passphrase-file
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l dry-run
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l key-type
 complete -c iotctl -n "__iotctl_at 'onboard certs rotate'" -l search

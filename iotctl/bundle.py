@@ -1,6 +1,6 @@
 """What one device receives: key, certificate, CA, config; on disk, durable, private.
 
-<bundles>/ca/                    the fleet CA, made once
+<bundles>/ca/                    the fleet CA, made once; of one that somebody brings its certificate only
 <bundles>/devices/<thing>/       private.pem.key 0600 · certificate.pem.crt 0644 · AmazonRootCA1.pem 0644 ·
                                  config.json 0640
 <bundles>/devices/<thing>@2/     the same once its certificate was replaced; of several the latest counts
@@ -153,47 +153,93 @@ def load(directory: Path, passphrase: bytes = b"") -> Bundle:
     return Bundle(directory, config, certificate_id, certificate.pem)
 
 
-def load_ca(bundles: Path) -> pki.Authority:
+def load_ca(bundles: Path, given: pki.Authority | None = None) -> pki.Authority:
     """The fleet CA of a bundles directory, made (once, durably) where there is none.
 
+    Args:
+        bundles: the directory.
+        given: the CA that somebody brings: only its certificate is kept here, its key stays where it is.
+
     Raises:
-        Integrity: it is damaged. Local: it cannot be written.
+        Integrity: it is damaged. Conflict: it is another one than the one that is given. Local: it cannot be written.
 
     """
     place = bundles / "ca"
     with files.explained(place):
         if not place.is_dir():
             staging = _staging(bundles) / "ca"
+            shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(files.PRIVATE_DIRECTORY)
-            authority = pki.Authority.create(f"iotctl fleet CA {clock.now():%Y-%m-%d}")
-            files.write_new(staging / CA_KEY, authority.key_pem())
+            authority = given or pki.Authority.create(f"iotctl fleet CA {clock.now():%Y-%m-%d}")
+            if given is None:
+                files.write_new(staging / CA_KEY, authority.key_pem())
             files.write_new(staging / CA_CERTIFICATE, authority.certificate_pem.encode(), 0o644)
             _publish(bundles, {staging: place})
         try:
+            if given is not None:
+                refuse_other_ca(bundles, given)
+                return given
             return pki.Authority.load((place / CA_KEY).read_bytes(), (place / CA_CERTIFICATE).read_bytes())
         except FileNotFoundError as error:
             raise Integrity(f"the fleet CA in {place} is incomplete", hint="restore it from a backup") from error
 
 
-def authority(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
-    """The effect `file:FleetAuthority`: the fleet CA of a `directory`, made where there is none.
-
-    Returns:
-        Per mapping, in order: certificateId, certificatePem.
+def refuse_other_ca(bundles: Path, given: pki.Authority) -> None:
+    """Refuse a CA that somebody brings, where the directory has another one: its certificates would be of two.
 
     Raises:
-        Integrity: it is damaged. Local: it cannot be written.
+        Conflict: it has. Integrity: the one that is there is damaged.
 
     """
-    found = [_afresh(Path(params["directory"])).certificate_pem for params in batch]
-    return [{"certificateId": x509.read(pem).certificate_id, "certificatePem": pem} for pem in found]
+    place = bundles / "ca" / CA_CERTIFICATE
+    if place.is_file() and _certificate_of_ca(place) != given.certificate_pem:
+        raise Conflict(f"the fleet CA in {place.parent} is another one than --ca-cert", hint="--bundles DIR, a new one")
 
 
-def _afresh(bundles: Path) -> pki.Authority:
-    """The fleet CA, after what a crash left half made is gone."""
-    with files.explained(bundles):
-        _clear(bundles)
-    return load_ca(bundles)
+def _certificate_of_ca(path: Path) -> str:
+    try:
+        return x509.read(path.read_bytes()).pem
+    except Usage as error:
+        raise Integrity(f"the fleet CA's certificate {path} is damaged", hint="restore it from a backup") from error
+
+
+def has_only_certificate(bundles: Path) -> bool:
+    """Whether the key of the fleet CA is not here, as that of one that somebody brought; or it was lost."""
+    return (bundles / "ca" / CA_CERTIFICATE).is_file() and not (bundles / "ca" / CA_KEY).exists()
+
+
+class FleetAuthority:
+    """The effect `file:FleetAuthority`: the fleet CA of a directory, made where there is none.
+
+    Args:
+        given: the one that somebody brings.
+
+    """
+
+    def __init__(self, given: pki.Authority | None = None) -> None:
+        self._given = given
+
+    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
+        """Find or make it.
+
+        Args:
+            batch: one mapping: `directory` (of the bundles).
+
+        Returns:
+            Per mapping, in order: certificateId, certificatePem.
+
+        Raises:
+            Integrity: it is damaged. Conflict: it is not the one that is given. Local: it cannot be written.
+
+        """
+        found = [self._afresh(Path(params["directory"])).certificate_pem for params in batch]
+        return [{"certificateId": x509.read(pem).certificate_id, "certificatePem": pem} for pem in found]
+
+    def _afresh(self, bundles: Path) -> pki.Authority:
+        """The fleet CA, after what a crash left half made is gone."""
+        with files.explained(bundles):
+            _clear(bundles)
+        return load_ca(bundles, self._given)
 
 
 def _clear(bundles: Path) -> None:
@@ -206,11 +252,13 @@ class Publisher:
 
     Args:
         passphrase: that the keys of bundles are encrypted with, where a step says that they are.
+        given: the fleet CA, where somebody brings it.
 
     """
 
-    def __init__(self, passphrase: bytes = b"") -> None:
+    def __init__(self, passphrase: bytes = b"", given: pki.Authority | None = None) -> None:
         self._passphrase = passphrase
+        self._given = given
         self._prepared: set[Path] = set()
         self._authorities: dict[Path, pki.Authority] = {}
 
@@ -238,7 +286,7 @@ class Publisher:
         with files.explained(directory):
             self._prepare(directory)
             if any(not params.get("certificatePem") for params in batch) and directory not in self._authorities:
-                self._authorities[directory] = load_ca(directory)
+                self._authorities[directory] = load_ca(directory, self._given)
             for params in batch:
                 place = directory / "devices" / directory_name(params["thingName"])
                 try:
@@ -311,14 +359,15 @@ def _existing(place: Path, params: Mapping[str, Any], passphrase: bytes) -> Bund
             code="PlainKey",
             hint="use another --bundles directory; or leave out --encrypt-keys-to",
         )
-    given = params.get("certificatePem")
-    if given and x509.read(given).certificate_id != found.certificate_id:
-        raise Conflict(f"the bundle in {place} holds another certificate than the one in the account", code="OtherKey")
     if params.get("csr") and not pki.csr_matches(params["csr"], found.certificate_pem):
         raise Conflict(f"the bundle in {place} was made for another key than this row's CSR", code="OtherKey")
     # A key that the device has made itself since then is nobody's to compare.
     later = newest(place)
-    return found if later == place else load(later)
+    found = found if later == place else load(later)
+    given = params.get("certificatePem")
+    if given and x509.read(given).certificate_id != found.certificate_id:
+        raise Conflict(f"the bundle in {later} holds another certificate than the one in the account", code="OtherKey")
+    return found
 
 
 def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Issued, chain: str) -> Bundle:

@@ -255,8 +255,8 @@ def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
     from iotctl import bundle, made, upload
 
     return {
-        bundle.AUTHORITY: bundle.authority,
-        bundle.PUBLISH: bundle.Publisher(context.passphrase),
+        bundle.AUTHORITY: bundle.FleetAuthority(context.authority),
+        bundle.PUBLISH: bundle.Publisher(context.passphrase, context.authority),
         made.RECORD: made.record,
         made.REVOKE: made.revoke,
         upload.OPERATION: upload.Uploader(context.aws, stop),

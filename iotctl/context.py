@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from iotctl import pki
     from iotctl.aws import Aws
     from iotctl.inbox import Inbox
     from iotctl.mqtt import Connection, Item
@@ -38,6 +39,7 @@ class Context:
         dry_run: show the plan, do nothing.
         tell: says something to a person while a long command works; the root's own.
         passphrase: that the keys of bundles are encrypted with; kept here only, so that no plan or journal holds it.
+        authority: the CA that signs devices' certificates, where somebody brings it; with its key, kept here only.
 
     """
 
@@ -55,6 +57,7 @@ class Context:
         self.tell = tell
         self.dry_run = False
         self.passphrase = b""
+        self.authority: pki.Authority | None = None
         self._profile = profile
         self.region = region
         self._expect_account = expect_account

@@ -203,7 +203,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:GetJobDocument",
         "iot:ListAttachedPolicies",
         "iot:ListJobExecutionsForJob",
-        "iot:ListThingPrincipals",
+        "iot:ListThingPrincipalsV2",
         "iot:Receive",
         "iot:RegisterCertificate",
         "iot:RegisterCertificateWithoutCA",

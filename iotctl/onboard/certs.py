@@ -8,6 +8,7 @@ from typing import Annotated
 
 from iotctl import options
 from iotctl.errors import Exit
+from iotctl.onboard.words import CaCert, CaKeyFile, CaPassphraseFile
 from iotctl.options import Ctx, Search, ThingGroup, ThingsFile
 from iotctl.plan import Plan
 from iotctl.result import Result
@@ -75,6 +76,9 @@ def rotate(
     ] = None,
     key_type: Annotated[str, options.Option("--key-type", help="ec-p256, ec-p384, rsa-2048 or rsa-4096.")] = "ec-p256",
     days: Annotated[int, options.Option("--valid-days", min=1, max=36500, help="How long they are valid.")] = 3650,
+    ca_cert: CaCert = "",
+    ca_key_file: CaKeyFile = "",
+    ca_passphrase_file: CaPassphraseFile = "",
     anew: Annotated[bool, options.Option("--anew", help="Begin another rotation, whatever others left.")] = False,
 ) -> Plan:
     """Give things new certificates, for new keys that their devices make and that never leave them.
@@ -85,13 +89,14 @@ def rotate(
     device has to do for it is in the README.
     """
     from iotctl import bundle, text
-    from iotctl.onboard import observe, request, rotation, rotations
+    from iotctl.onboard import authority, observe, request, rotation, rotations
     from iotctl.scope import Scope
 
     request.check_key_type(key_type)
     chosen, seconds = Scope(thing, thing_group, search, things), text.seconds(wait)
     together = text.seconds(timeout) if timeout is not None else None
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
+    ctx.obj.authority = authority.given(ca_cert, ca_key_file, ca_passphrase_file, directory)
     aws, target = ctx.obj.aws, ctx.obj.target
     run = rotations.run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
     if thing_group is None and search is None and not run.done:

@@ -101,13 +101,6 @@ class Engine(StrEnum):
     JITP = "jitp"
 
 
-class CertificateAuthority(StrEnum):
-    """Whether the account knows the CA that signs the certificates."""
-
-    NONE = "none"
-    REGISTERED = "registered"
-
-
 @options.change(
     app,
     example="iotctl onboard apply fleet.csv\niotctl onboard apply fleet.csv --bundles out --yes -o json\n"
@@ -126,9 +119,6 @@ def apply(
         str | None,
         typer.Option("--plan", metavar="PLAN", help="What onboard plan -o json wrote; it has all the other options."),
     ] = None,
-    ca: Annotated[
-        CertificateAuthority, typer.Option("--ca", help="registered: the account knows the fleet CA too.")
-    ] = CertificateAuthority.NONE,
     engine: Annotated[
         Engine, typer.Option("--engine", help="aws-bulk: by tasks of AWS's. jitp: when each device first connects.")
     ] = Engine.IOTCTL,
@@ -153,7 +143,6 @@ def apply(
     request = asked.Request(
         str(file),
         **words.given(),
-        registered_ca=ca is CertificateAuthority.REGISTERED,
         engine=engine.value,
         role=role,
         bucket=bucket,
@@ -194,7 +183,7 @@ def status(
             raise NotFound(f"there is no run {run!r} in {directory}", hint=f"known: {known}")
         rows = list(journal.rows(run))
     if chosen.command == engines.JUST_IN_TIME:
-        return answers.arrivals(observe.arrived(ctx.obj.world(), rows), run)
+        return answers.arrivals(observe.arrived(ctx.obj.world(), rows, directory), run)
     return answers.things(chosen, rows, directory)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import pki, text
+from iotctl import bundle, made, pki, text
 from iotctl.errors import Conflict, Error, Integrity, NotFound, Refused
 from iotctl.onboard import engines, provisioning, rotation, signing, submitted
 from iotctl.onboard.connections import Connections
@@ -47,7 +47,7 @@ def effects(context: Context, stop: threading.Event, say: Say, stack: contextlib
         rotation.RECORD: signing.record,
         rotation.WATCH: connections.watch,
         rotation.CHOOSE: signing.choose,
-        rotation.SIGN: signing.Signer(),
+        rotation.SIGN: signing.Signer(context.authority),
         rotation.CONNECTED: connections.connected,
         rotation.WATCH_JOBS: executions.watch,
         rotation.ASKED: executions.asked,
@@ -138,7 +138,7 @@ class BulkRequests:
             return failed
         if not failed and pem:
             try:
-                return _signed(one, pem, there=False)
+                return _signed(one, pem)
             except Error as wrong:
                 return wrong
         # It was there already, or the report does not hold what it was given.
@@ -154,15 +154,19 @@ class BulkRequests:
         try:
             claim = self._aws.call("iot:DescribeThing", thingName=name).get("attributes", {}).get(CLAIM)
             for pem in self._certificates(name):
-                if pki.csr_matches(csr, pem) and claim in {provisioning.claim(csr), x509.read(pem).certificate_id}:
-                    return _signed(one, pem, there=True)
+                identity = x509.read(pem).certificate_id
+                # Replaced since, for a key that the device has made itself: the directory knows of it.
+                if claim == identity == _rotated(one):
+                    return _told(one, pem, identity, there=True)
+                if pki.csr_matches(csr, pem) and claim in {provisioning.claim(csr), identity}:
+                    return _told(one, pem, identity, there=True)
         except NotFound:
             return None
         except Error as error:
             return error
         return Conflict(
             f"{name} exists, and has no certificate for the key of its CSR that this fleet claimed",
-            hint="someone else made it, or AWS stopped half way: compare, then rename or delete it",
+            hint="someone else made it, AWS stopped half way, or certs rotate was run with other bundles: compare",
         )
 
     def _certificates(self, thing_name: str) -> Iterator[str]:
@@ -174,8 +178,8 @@ class BulkRequests:
                     yield str(found["certificateDescription"]["certificatePem"])
 
 
-def _signed(one: Mapping[str, Any], pem: str, *, there: bool) -> dict[str, Any]:
-    """What is known of a thing whose certificate AWS has signed.
+def _signed(one: Mapping[str, Any], pem: str) -> dict[str, Any]:
+    """What is known of a thing whose certificate AWS has signed just now.
 
     Raises:
         Integrity: it is not for the key of the CSR.
@@ -183,9 +187,19 @@ def _signed(one: Mapping[str, Any], pem: str, *, there: bool) -> dict[str, Any]:
     """
     if not pki.csr_matches(one["row"]["csr"], pem):
         raise Integrity("AWS's report has a certificate for another key than that of the CSR")
-    identity = x509.read(pem).certificate_id
+    return _told(one, pem, x509.read(pem).certificate_id, there=False)
+
+
+def _told(one: Mapping[str, Any], pem: str, identity: str, *, there: bool) -> dict[str, Any]:
     arn = f"{one['certificateArn']}{identity}"
     return {"certificateId": identity, "certificatePem": pem, "certificateArn": arn, "there": there}
+
+
+def _rotated(one: Mapping[str, Any]) -> str:
+    """The certificate that has replaced the one of a thing's CSR, as its bundles tell it; empty where none has."""
+    first = Path(one["directory"]) / made.DEVICES / bundle.directory_name(one["row"]["thingName"])
+    latest = bundle.newest(first)
+    return str((made.config(latest) or {}).get("certificateId", "")) if latest != first else ""
 
 
 def _alike(batch: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, str]]) -> Iterator[list[int]]:

@@ -140,7 +140,7 @@ def place(aws: Aws, directory: Path, platform: Platform | None) -> Place:
     return Place(target, str(directory.absolute()), config, root_ca)
 
 
-def arrived(world: World, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def arrived(world: World, rows: Iterable[Mapping[str, Any]], directory: Path) -> Iterator[dict[str, Any]]:
     """Which things that register themselves are there: `registered`, or `waiting` for their device.
 
     Yields:
@@ -157,8 +157,9 @@ def arrived(world: World, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[st
         elif isinstance(answer, Error):
             state = "failed"
         else:
-            ours = answer.get("attributes", {}).get(CLAIM) == row["certificateId"]
-            state = "registered" if ours else "conflict"
+            # A certificate may have been replaced since; the bundles know of it.
+            ours = {row["certificateId"], _certificate_id(directory, row["thingName"])} - {""}
+            state = "registered" if answer.get("attributes", {}).get(CLAIM) in ours else "conflict"
         yield {**row, "state": state}
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iotctl.target import Target
 
 CLAIM: Final = "iotctl-cert"
+EXCLUSIVE: Final = "EXCLUSIVE_THING"
 ADOPTED: Final = "adopted:"
 """Before the certificate id in the claim of a thing that was there before us: it stays when the run is taken back."""
 
@@ -231,7 +232,7 @@ def registration(keys: Keys, ways: Ways | None = None, *, exclusive: bool = True
         {
             "thingName": Ref("row.thingName"),
             "principal": Ref("certificate.certificateArn"),
-            "thingPrincipalType": "EXCLUSIVE_THING" if exclusive else None,
+            "thingPrincipalType": EXCLUSIVE if exclusive else None,
         },
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files, passphrase, pki, text
 from iotctl.errors import Conflict, Usage
-from iotctl.onboard import engines, fleet, observe, row
+from iotctl.onboard import authority, engines, fleet, observe, row
 from iotctl.onboard import plan as planning
 from iotctl.semantics.quotas import DEFAULTS
 
@@ -53,6 +53,9 @@ class Request:
     role: str = ""
     bucket: str = ""
     encrypt_keys_to: str = ""
+    ca_cert: str = ""
+    ca_key_file: str = ""
+    ca_passphrase_file: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, before anything is read.
@@ -66,8 +69,10 @@ class Request:
             raise Usage(f"--policy-on takes certificate or group, not {self.policy_on!r}", hint="--policy-on group")
         if self.adopt and not self.claim:
             raise Usage("--adopt claims a thing, and --no-claim claims none: give one of them")
-        if self.file == self.encrypt_keys_to == "-":
-            raise Usage("the rows and the passphrase cannot both come from standard input")
+        if (self.file, self.encrypt_keys_to, self.ca_passphrase_file).count("-") > 1:
+            raise Usage("only one of the rows and the passphrases can come from standard input")
+        if self.engine == BULK and not self.registered_ca and self.ca_cert:
+            raise Usage("AWS signs CSRs with a CA of its own: --ca-cert is not for them", hint="--ca registered")
         # AWS's bulk registration takes CSRs too: whether every row has one shows when they are read.
         if self.engine not in {IOTCTL, BULK} and not self.registered_ca:
             raise Usage(f"--engine {self.engine} takes certificates of a registered CA only", hint="--ca registered")
@@ -120,6 +125,8 @@ class Request:
         keys = planning.Keys(self.key_type, self.days, self.registered_ca, bool(self.encrypt_keys_to))
         if self.encrypt_keys_to:
             context.passphrase = passphrase.read(self.encrypt_keys_to)
+        if self.registered_ca or self.engine != BULK:
+            context.authority = authority.given(self.ca_cert, self.ca_key_file, self.ca_passphrase_file, directory)
         place = observe.place(context.aws, directory, context.platform if context.target.kind == "local" else None)
         missing = observe.shared(context.aws, rows, [self.policy])
         if self.policy_on == "group":
@@ -136,10 +143,12 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """The request as a saved plan holds it."""
         absolute = self.file if self.file == "-" else str(Path(self.file).absolute())
-        given = self.encrypt_keys_to
-        encrypt = given if given in {"", "-"} else str(Path(given).absolute())
-        here = {"file": absolute, "bundles": str(self.directory.absolute()), "encrypt_keys_to": encrypt}
-        return {**asdict(self), **here}
+        others = {
+            name: given if given in {"", "-"} else str(Path(given).absolute())
+            for name in ("encrypt_keys_to", "ca_cert", "ca_key_file", "ca_passphrase_file")
+            if (given := getattr(self, name)) is not None
+        }
+        return {**asdict(self), "file": absolute, "bundles": str(self.directory.absolute()), **others}
 
 
 def _refuse_own_certificates(rows: Fleet) -> None:

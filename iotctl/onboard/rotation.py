@@ -9,7 +9,7 @@ thing is as it was. Each step may be repeated, and a device connects once more w
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
@@ -170,7 +170,7 @@ def _job(run: Run, job: Job) -> Step:
 def _asked(run: Run, place: Place, wait: float) -> Iterator[Step]:
     """The certificate that a thing has, and the CSR for the next one."""
     yield Step("iot:DescribeThing", _THING, name="thing")
-    yield Step("iot:ListThingPrincipals", {**_THING, "maxResults": 250}, name="held")
+    yield Step("iot:ListThingPrincipalsV2", {**_THING, "maxResults": 250}, name="held")
     yield Step(
         CHOOSE,
         {
@@ -178,7 +178,7 @@ def _asked(run: Run, place: Place, wait: float) -> Iterator[Step]:
             "directory": place.directory,
             "rotation": run.run_id,
             "claim": Ref(f"thing.attributes.{CLAIM}"),
-            "principals": Ref("held.principals"),
+            "principals": Ref("held.thingPrincipalObjects"),
             "certificateArn": place.target.arn("cert/"),
             "supersedes": list(run.supersedes),
         },
@@ -228,7 +228,8 @@ def _signed(run: Run, place: Place, keys: Keys) -> Iterator[Step]:
     )
     _, registered, attached = planning.registration(keys)
     yield registered
-    yield attached
+    # As the old one is: AWS's own engines attach no certificate exclusively, and AWS refuses another way than before.
+    yield replace(attached, params={**attached.params, "thingPrincipalType": Ref("old.thingPrincipalType")})
     yield Step("iot:ListAttachedPolicies", {"target": Ref("old.certificateArn"), "pageSize": 250}, name="allowed")
     yield Step(
         "iot:AttachPolicy",

@@ -33,12 +33,13 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
     """The rotation of a scope that has things left, else a new one.
 
     Raises:
-        NotFound: the scope does not exist, or there is no fleet CA in the directory.
+        NotFound: the scope does not exist, or the directory is not that of an onboarding.
         Conflict: another one has some of these things left.
 
     """
-    if not (directory / "ca" / bundle.CA_CERTIFICATE).is_file():
-        raise NotFound(f"there is no fleet CA in {directory}", hint="--bundles DIR, of an onboarding")
+    # Where AWS has signed CSRs there is no fleet CA yet: it is made when the first certificate is to be signed.
+    if not any((directory / made.RUNS).glob("*.json")):
+        raise NotFound(f"{directory} is no directory of an onboarding", hint="--bundles DIR")
     names = scope.resolve(aws, chosen).names
     listed = "" if chosen.things is None else f", sha256 {run_identity(list(names))}"
     words = f"{chosen}{listed}"
@@ -105,10 +106,10 @@ def require(world: World, found: Run) -> None:
 
 def is_registered(aws: Aws, directory: Path) -> bool:
     """Whether the account knows the fleet CA."""
-    pem = (directory / "ca" / bundle.CA_CERTIFICATE).read_bytes()
     try:
+        pem = (directory / "ca" / bundle.CA_CERTIFICATE).read_bytes()
         answer = aws.call("iot:DescribeCACertificate", certificateId=x509.read(pem).certificate_id)
-    except NotFound:
+    except (FileNotFoundError, NotFound):
         return False
     return bool(answer["certificateDescription"]["status"] == "ACTIVE")
 

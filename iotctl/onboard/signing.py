@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotctl import bundle, files, made, pki, text
 from iotctl.bundle import CERTIFICATE, CONFIG, ROOT_CA, Bundle
 from iotctl.errors import Conflict, Error, Integrity, Refused
+from iotctl.onboard import plan as planning
 from iotctl.onboard.plan import ADOPTED
 from iotctl.pki import requests
 from iotctl.rotation import FAILED, REQUESTED, Delivery
@@ -61,11 +62,13 @@ def choose(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
     It is the one that the thing claims, else the one of its bundle, else the only one that it has.
 
     Args:
-        batch: one mapping per thing: `directory`, `thingName`, `rotation`, `claim` (if any), `principals` (ARNs),
-            `certificateArn` (the beginning of each), `supersedes` (rotations that are not gone on with).
+        batch: one mapping per thing: `directory`, `thingName`, `rotation`, `claim` (if any), `principals`
+            (principal: an ARN, thingPrincipalType), `certificateArn` (the beginning of each), `supersedes` (rotations
+            that are not gone on with).
 
     Returns:
-        Per thing, in order: certificateId, certificateArn, signed (whether the next one has been signed); or Conflict.
+        Per thing, in order: certificateId, certificateArn, thingPrincipalType (how it is attached), signed (whether the
+        next one has been signed); or Conflict.
 
     """
     return [_caught(_chosen, params) for params in batch]
@@ -74,6 +77,11 @@ def choose(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
 def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
     directory, thing_name = Path(params["directory"]), params["thingName"]
     under_way = made.rotating(directory, thing_name)
+    kinds = {
+        one["principal"].rpartition("/")[2]: one.get("thingPrincipalType")
+        for one in params.get("principals", ())
+        if ":cert/" in one["principal"]
+    }
     if under_way:
         config = bundle.load(under_way[-1]).config
         run = config["rotationId"]
@@ -86,7 +94,7 @@ def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
             )
         signed, found = run == params["rotation"], str(config["replaces"])
     else:
-        held = [arn.rpartition("/")[2] for arn in params.get("principals", ()) if ":cert/" in arn]
+        held = list(kinds)
         place = bundle.newest(directory / made.DEVICES / bundle.directory_name(thing_name))
         own = str((made.config(place) or {}).get("certificateId", ""))
         claim = str(params.get("claim", "")).removeprefix(ADOPTED)
@@ -98,14 +106,21 @@ def _chosen(params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "certificateId": found,
         "certificateArn": f"{params['certificateArn']}{found}",
+        "thingPrincipalType": kinds.get(found) or planning.EXCLUSIVE,
         "signed": signed,
     }
 
 
 class Signer:
-    """The effect `file:SignRequest`: a CSR is judged, signed by the fleet CA, and kept; once for each key."""
+    """The effect `file:SignRequest`: a CSR is judged, signed by the fleet CA, and kept; once for each key.
 
-    def __init__(self) -> None:
+    Args:
+        given: the fleet CA, where somebody brings it.
+
+    """
+
+    def __init__(self, given: pki.Authority | None = None) -> None:
+        self._given = given
         self._attempt = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._authorities: dict[Path, pki.Authority] = {}
@@ -185,7 +200,7 @@ class Signer:
 
     def _authority(self, directory: Path) -> pki.Authority:
         if directory not in self._authorities:
-            self._authorities[directory] = bundle.load_ca(directory)
+            self._authorities[directory] = bundle.load_ca(directory, self._given)
         return self._authorities[directory]
 
 

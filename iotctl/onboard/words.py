@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from iotctl.options import Option
+
+
+class CertificateAuthority(StrEnum):
+    """Whether the account knows the CA that signs the certificates."""
+
+    NONE = "none"
+    REGISTERED = "registered"
+
 
 BundlesDir = Annotated[
     Path | None, Option("--bundles", metavar="DIR", help="Where the devices' bundles go (default: <FILE>-fleet).")
@@ -40,6 +49,17 @@ EncryptKeysTo = Annotated[
     str,
     Option("--encrypt-keys-to", metavar="FILE", help="A file with a passphrase: keys are encrypted; - for stdin."),
 ]
+Ca = Annotated[CertificateAuthority, Option("--ca", help="registered: the account knows the fleet CA too.")]
+CaCert = Annotated[
+    str, Option("--ca-cert", metavar="FILE", help="A CA of your own signs, in place of one that is made: PEM.")
+]
+CaKeyFile = Annotated[
+    str, Option("--ca-key-file", metavar="FILE", help="The key of --ca-cert (PEM, mode 0600); it stays where it is.")
+]
+CaPassphraseFile = Annotated[
+    str,
+    Option("--ca-passphrase-file", metavar="FILE", help="Of an encrypted --ca-key-file: its first line; - for stdin."),
+]
 Days = Annotated[int, Option("--valid-days", min=1, max=36500, help="How long the certificates are valid.")]
 
 
@@ -55,6 +75,10 @@ class Words:
     key_type: KeyType = "ec-p256"
     days: Days = 3650
     encrypt_keys_to: EncryptKeysTo = ""
+    ca: Ca = CertificateAuthority.NONE
+    ca_cert: CaCert = ""
+    ca_key_file: CaKeyFile = ""
+    ca_passphrase_file: CaPassphraseFile = ""
     policy_on: PolicyOn = "certificate"
     adopt: Adopt = False
     no_claim: NoClaim = False
@@ -77,4 +101,8 @@ class Words:
             "claim": not self.no_claim,
             "verify": self.verify,
             "encrypt_keys_to": self.encrypt_keys_to,
+            "registered_ca": self.ca is CertificateAuthority.REGISTERED,
+            "ca_cert": self.ca_cert,
+            "ca_key_file": self.ca_key_file,
+            "ca_passphrase_file": self.ca_passphrase_file,
         }

@@ -56,7 +56,7 @@ class Authority:
     def __init__(self, key: PrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
         self._certificate = certificate
-        self._identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(_checked(certificate.public_key()))
+        self._identifier = _identifier(certificate)
         self._digest = (
             hashes.SHA384()
             if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256
@@ -258,6 +258,15 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 _NOT_A_CA: Final = x509.BasicConstraints(ca=False, path_length=None)
 _SIGNS_DATA: Final = _usage(signs_certificates=False)
+
+
+def _identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """What its leaves say of their issuer: its own identifier, however that was made; OpenSSL compares them."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(_checked(issuer.public_key()))
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 def _issued(certificate: x509.Certificate, private_key_pem: bytes) -> Issued:

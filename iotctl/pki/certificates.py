@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,6 +18,8 @@ from iotctl.pki import _checked, _spki
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def read(pem: str | bytes) -> Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode() if isinstance(pem, str) else pem)
         key = _checked(certificate.public_key())
-        constraints = _extension(certificate, x509.BasicConstraints)
+        constraints = extension(certificate, x509.BasicConstraints)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Usage("this is not a PEM certificate that can be read", code="CertificateUnreadable") from error
     der = certificate.public_bytes(serialization.Encoding.DER)
@@ -197,7 +199,8 @@ def _written(name: x509.GeneralName) -> str:
     return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
 
 
-def _extension(certificate: x509.Certificate, kind: type[x509.BasicConstraints]) -> x509.BasicConstraints | None:
+def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    """An extension of a certificate; None where it has none of this kind."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import uuid
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 
 from iotctl import bundle, pki
 from iotctl.errors import BadInput
-from iotctl.onboard import provisioning
+from iotctl.onboard import provisioning, signing
 from iotctl.onboard.tasks import Tasks
 from iotctl.pki import certificates as x509
+from iotctl.pki import requests as asking
 from tests.conftest import run_iotctl
 from tests.local.clients import until
 from tests.local.test_certificates import csr
@@ -222,6 +224,96 @@ def test_a_row_without_a_csr_is_refused(requests: dict[str, Any]) -> None:
     ran = run_iotctl("onboard", "apply", "fleet.csv", "--engine", "aws-bulk", "--yes")
     assert (2, True, True) == (ran.code, "line 4" in ran.stderr, "--ca registered" in ran.stderr)
     assert not Path("fleet-fleet").exists()
+
+
+def _rotate(name: str, directory: Path) -> dict[str, str]:
+    """What `certs rotate` does for one thing, the device's part included; how its certificates are then."""
+    iot = boto3.client("iot")
+    old = bundle.load(bundle.newest(directory / "devices" / name))
+    arn = str(iot.describe_certificate(certificateId=old.certificate_id)["certificateDescription"]["certificateArn"])
+    prefix = arn.removesuffix(old.certificate_id)
+    order = {"rotation": "r", "state": "requested", "csr": asking.create(name, "ec-p256")[1]}
+    place = {key: old.config[key] for key in ("kind", "accountId", "region", "endpoint", "mqttPort", "httpsPort")}
+    asked = {
+        "directory": str(directory),
+        "thingName": name,
+        "rotation": "r",
+        "reported": order,
+        "keyType": "ec-p256",
+        "claim": old.certificate_id,
+        "replaces": old.certificate_id,
+        "before": old.certificate_pem,
+        "days": 9,
+        "config": place,
+        "rootCa": "CA",
+        "certificateArn": prefix,
+    }
+    (new,) = signing.Signer()([asked])
+    assert isinstance(new, dict), new
+    iot.register_certificate_without_ca(certificatePem=new["certificatePem"], status="ACTIVE")
+    (held,) = iot.list_thing_principals_v2(thingName=name)["thingPrincipalObjects"]
+    (chosen,) = signing.choose([{**asked, "principals": [held]}])
+    assert isinstance(chosen, dict), chosen
+    kind = chosen["thingPrincipalType"]
+    assert (old.certificate_id, held["thingPrincipalType"]) == (chosen["certificateId"], kind)
+    iot.attach_thing_principal(thingName=name, principal=new["certificateArn"], thingPrincipalType=kind)
+    for policy in iot.list_attached_policies(target=arn)["policies"]:
+        iot.attach_policy(policyName=policy["policyName"], target=new["certificateArn"])
+    iot.update_thing(thingName=name, attributePayload={"attributes": {"iotctl-cert": new["claim"]}, "merge": True})
+    iot.update_certificate(certificateId=old.certificate_id, newStatus="INACTIVE")
+    signing.publish([{**asked, "certificateId": new["certificateId"]}])
+    return {old.certificate_id: "INACTIVE", new["certificateId"]: "ACTIVE"}
+
+
+def _came(name: str) -> None:
+    """What just-in-time provisioning makes when a device first connects."""
+    iot, made = boto3.client("iot"), bundle.load(Path("fleet-fleet/devices") / name)
+    iot.create_thing(thingName=name, attributePayload={"attributes": {"iotctl-cert": made.certificate_id}})
+    registered = iot.register_certificate_without_ca(certificatePem=made.certificate_pem, status="ACTIVE")
+    iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+    iot.attach_policy(policyName="iotctl-thing", target=registered["certificateArn"])
+
+
+@pytest.mark.parametrize("engine", ["registered", "bulk", "bulk-csr", "jitp"])
+def test_again_after_a_rotation(engine: str, request: pytest.FixtureRequest) -> None:
+    """Every engine finds the certificate that replaced the one it made: the same, nothing new; undo takes both away."""
+    names = list(request.getfixturevalue("requests" if engine == "bulk-csr" else "things"))
+    words = {
+        "registered": ("--ca", "registered"),
+        "bulk": ("--ca", "registered", "--engine", "aws-bulk"),
+        "bulk-csr": ("--engine", "aws-bulk"),
+        "jitp": ("--ca", "registered", "--engine", "jitp"),
+    }[engine]
+    if engine == "jitp":
+        Path("fleet.csv").write_text("\n".join(["thing_name", *names]))
+    argv = ("onboard", "apply", "fleet.csv", *words, "--yes", "-o", "json")
+    first = run_iotctl(*argv)
+    assert 0 == first.code, first.stderr
+    if engine == "jitp":
+        _came(names[0])
+    wanted, before = _rotate(names[0], Path("fleet-fleet")), _certificates()
+    status = run_iotctl("onboard", "status", first.envelope["data"]["runId"], "-o", "json")
+    assert engine != "jitp" or ["registered", "waiting", "waiting"] == [
+        row["state"] for row in status.envelope["data"]["rows"]
+    ]
+    planned = [
+        json.loads(line) for line in run_iotctl("onboard", "plan", "fleet.csv", "-o", "json").stdout.split("\n")[:3]
+    ]
+    assert ["same", *["create" if engine == "jitp" else "same"] * 2] == [row["action"] for row in planned]
+    again = run_iotctl(*argv)
+    assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
+    assert (wanted, before) == (_states_of(names[0]), _certificates())
+    (current,) = [one for one, state in wanted.items() if state == "ACTIVE"]
+    assert current == boto3.client("iot").describe_thing(thingName=names[0])["attributes"]["iotctl-cert"]
+    assert run_iotctl("onboard", "undo", first.envelope["data"]["runId"], "--wait", "0s", "--yes").code in {0, 13}
+    assert set() == set(wanted) & _certificates()
+    assert [] == [name for name in names if _exists(name)]
+
+
+def _states_of(name: str) -> dict[str, str]:
+    iot = boto3.client("iot")
+    ids = [arn.rpartition("/")[2] for arn in iot.list_thing_principals(thingName=name)["principals"]]
+    return {one: iot.describe_certificate(certificateId=one)["certificateDescription"]["status"] for one in ids}
 
 
 def _certificates() -> set[str]:

@@ -238,7 +238,7 @@ def test_which_certificate_is_replaced(directory: Path) -> None:
             "thingName": thing,
             "rotation": "r2",
             "claim": claim,
-            "principals": ["arn:aws:cognito/x", *(f"arn:cert/{one}" for one in ids)],
+            "principals": [{"principal": "arn:aws:cognito/x"}, *({"principal": f"arn:cert/{one}"} for one in ids)],
             "certificateArn": "arn:cert/",
         }
         (answer,) = signing.choose([{key: value for key, value in params.items() if value is not None}])
