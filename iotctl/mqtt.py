@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from awscrt import auth, exceptions, mqtt5
@@ -105,6 +106,7 @@ class Connection:
         self._refusals = 0
         self._lost_at: float | None = None
         self._last_fault = ""
+        self._unsigned: Error | None = None
         self._client = build(
             endpoint=endpoint,
             client_id=client_id,
@@ -143,9 +145,17 @@ class Connection:
         """
 
         def current() -> auth.AwsCredentials:
-            return auth.AwsCredentials(*credentials())
+            try:
+                found = credentials()
+            except Error as error:
+                # What is raised here awscrt prints, with its traceback, at each of its tries. So it is sent with none
+                # that are good, and `_failed` tells why.
+                connection._unsigned, found = error, ("none", "none", None)
+            else:
+                connection._unsigned = None
+            return auth.AwsCredentials(*found)
 
-        return cls(
+        connection = cls(
             mqtt5_client_builder.websockets_with_default_aws_signing,
             endpoint,
             f"iotctl-{uuid.uuid4().hex[:8]}",
@@ -155,6 +165,7 @@ class Connection:
             inbox=inbox,
             **_common(ca_file, paced=paced),
         )
+        return connection
 
     @classmethod
     def device(
@@ -240,17 +251,10 @@ class Connection:
             Auth: a filter is refused. Temporary: no answer.
 
         """
-        for start in range(0, len(filters), _MOST_IN_SUBSCRIBE):
-            part = {topic_filter: mqtt5.QoS(qos) for topic_filter in filters[start : start + _MOST_IN_SUBSCRIBE]}
-            answer = self._answered(self._subscribe(part), "SUBSCRIBE")
-            for topic_filter, code in zip(part, answer.reason_codes, strict=True):
-                if code > mqtt5.SubackReasonCode.GRANTED_QOS_2:
-                    raise Auth(
-                        f"the subscription to {topic_filter} was refused ({code.name})",
-                        code="SubscribeRefused",
-                        hint="the credentials or the policy do not allow iot:Subscribe on it",
-                        on=topic_filter,
-                    )
+        for part in _parts({topic_filter: mqtt5.QoS(qos) for topic_filter in filters}):
+            refused = _refusal(part, self._answered(self._subscribe(part), "SUBSCRIBE"))
+            if refused:
+                raise refused
             self._filters |= part
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Future[Any]:
@@ -304,13 +308,20 @@ class Connection:
         self._refusals = 0
         if self._lost_at is not None:
             away, self._lost_at = clock.monotonic() - self._lost_at, None
-            if self._filters:
-                self._subscribe(self._filters)
+            for part in _parts(dict(self._filters)):
+                self._subscribe(part).add_done_callback(partial(self._subscribed_again, part))
             self.inbox.tell(Notice("back", f"reconnected after {away:.1f} s; what came in between is missing"))
         _settle(self._up)
 
+    def _subscribed_again(self, part: Mapping[str, mqtt5.QoS], future: Future[Any]) -> None:
+        """Tell the reader of a filter that is refused by now; without an answer, the next reconnect asks again."""
+        if not future.exception() and (refused := _refusal(part, future.result())):
+            self.inbox.tell(refused)
+
     def _failed(self, data: mqtt5.LifecycleConnectFailureData) -> None:
         fault, self._last_fault = _fault(self._endpoint, data), sanitize(str(data.exception))
+        if unsigned := self._unsigned:  # what the server said of that is no news
+            fault, self._last_fault = unsigned if isinstance(unsigned, Auth) else None, unsigned.message
         if fault is None:
             return
         self._refusals += 1
@@ -343,6 +354,26 @@ def taken(inbox: Inbox[Item], seconds: float) -> Iterator[Message | Notice]:
         if isinstance(item, Error):
             raise item
         yield item
+
+
+def _parts(filters: Mapping[str, mqtt5.QoS]) -> Iterator[dict[str, mqtt5.QoS]]:
+    """As many filters each as one SUBSCRIBE may hold."""
+    left = list(filters.items())
+    for start in range(0, len(left), _MOST_IN_SUBSCRIBE):
+        yield dict(left[start : start + _MOST_IN_SUBSCRIBE])
+
+
+def _refusal(part: Mapping[str, mqtt5.QoS], answer: mqtt5.SubackPacket) -> Auth | None:
+    """The first filter that an answer refuses; None: it grants all of them."""
+    for topic_filter, code in zip(part, answer.reason_codes, strict=True):
+        if code > mqtt5.SubackReasonCode.GRANTED_QOS_2:
+            return Auth(
+                f"the subscription to {topic_filter} was refused ({code.name})",
+                code="SubscribeRefused",
+                hint="the credentials or the policy do not allow iot:Subscribe on it",
+                on=topic_filter,
+            )
+    return None
 
 
 def _common(ca_file: str | None, *, paced: bool) -> dict[str, Any]:

@@ -128,6 +128,20 @@ def test_what_cannot_be_reached_is_temporary(platform: Platform, monkeypatch: py
         pass
 
 
+def test_a_sign_in_that_has_expired_is_told_at_once_and_printed_by_nobody(
+    platform: Platform, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Credentials that cannot be renewed are the operator's matter, in words: awscrt would print a traceback a try."""
+
+    def expired() -> tuple[str, str, None]:
+        raise Auth("the sign-in has expired", code="ExpiredToken", hint="aws sso login")
+
+    with pytest.raises(Auth, match="the sign-in has expired"), operator(platform, credentials=expired):
+        pass
+
+    assert ("", "") == tuple(capfd.readouterr())
+
+
 def test_a_slow_reader_is_told_what_it_missed(platform: Platform) -> None:
     """Beyond the queue the oldest messages go, and their number is told: nothing is lost in silence."""
     topic, extra = f"flood/{uuid.uuid4().hex[:8]}", 50
@@ -171,10 +185,10 @@ def state(home: Path) -> Platform:
 
 
 def test_a_connection_that_was_lost_comes_back_and_says_so(own_platform: tuple[Platform, dict[str, str]]) -> None:
-    """The platform goes and comes: lost, back, subscribed again; that something may be missing is told."""
+    """The platform goes and comes: lost, back, subscribed again, with more filters than one SUBSCRIBE may hold."""
     platform, environment = own_platform
     with operator(platform) as connection:
-        connection.subscribe(["news"])
+        connection.subscribe([*(f"more/{number}" for number in range(20)), "news"])
         control("down", environment)
         control("up", environment)
         lost, back = taken(connection, 2, seconds=30)

@@ -137,11 +137,19 @@ class Aws:
         return str(self.call("sts:GetCallerIdentity").get("Arn", ""))
 
     def credentials(self) -> tuple[str, str, str | None]:
-        """Access key id, secret and session token as they are now; asked again, they are renewed where they expire."""
-        found = self._session.get_credentials()
-        if found is None:
+        """Access key id, secret and session token as they are now; asked again, they are renewed where they expire.
+
+        Raises:
+            Auth: there are none, or they cannot be renewed. Temporary: who renews them cannot be reached.
+
+        """
+        try:
+            found = self._session.get_credentials()
+            frozen = found.get_frozen_credentials() if found else None
+        except Exception as error:
+            raise refusals.translate("iot:Connect", error) or error from error
+        if frozen is None:
             raise Auth("no AWS credentials were found", code="NoCredentials", hint="aws sso login, or set AWS_PROFILE")
-        frozen = found.get_frozen_credentials()
         return frozen.access_key, frozen.secret_key, frozen.token
 
     @property
