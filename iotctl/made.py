@@ -103,7 +103,7 @@ class Made:
 
     Attributes:
         digest: of their names and certificates; what is left is another digest.
-        damaged: bundles of which it cannot be said whose they are.
+        damaged: directories of which it cannot be said whose bundle they are.
         rotated: whether any of them has another certificate besides.
 
     """
@@ -120,11 +120,11 @@ class Made:
         for where in (DEVICES, ROTATING):
             for place in (directory / where).iterdir() if (directory / where).is_dir() else ():
                 told = config(place)
-                if told is None:
+                # A copy that somebody put aside is no bundle of its thing: that has one directory for each generation.
+                generation = _generation(place, told) if told else 0
+                if told is None or not generation:
                     self.damaged.append(place)
                 elif told.get("runId") == run_id:
-                    _, _, number = place.name.rpartition("@")
-                    generation = int(number) if "@" in place.name else 1
                     values = (told["thingName"], where, generation, told["certificateId"], json.dumps(told))
                     self._rows.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?)", values)
         digest = hashlib.sha256()
@@ -241,6 +241,13 @@ def config(place: Path) -> dict[str, Any] | None:
         return found if found["thingName"] and found["certificateId"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _generation(place: Path, told: Mapping[str, Any]) -> int:
+    """Which bundle of its thing it is by its name, from 1 on; 0: none."""
+    name, (_, _, written) = bundle.directory_name(told["thingName"]), place.name.partition("@")
+    number = int(written) if written.isdecimal() else 1
+    return number if place.name == bundle.generation(name, number) else 0
 
 
 def record_path(directory: Path, run_id: str) -> Path:

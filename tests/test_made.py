@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,17 +56,19 @@ def test_a_damaged_record_is_not_guessed_at(tmp_path: Path) -> None:
 
 
 def test_the_things_of_a_run_are_those_whose_bundles_it_made(tmp_path: Path) -> None:
-    """Not those of another run in the same directory; a damaged bundle is nobody's, and is named."""
+    """Not those of another run in the same directory; a damaged bundle is nobody's, nor is a copy; both are named."""
     first = bundles(tmp_path, "r1", "b", "a:1")
     bundles(tmp_path, "r2", "c")
-    (tmp_path / "devices" / "broken").mkdir()
+    devices = tmp_path / "devices"
+    (devices / "broken").mkdir()
+    copies = [shutil.copytree(devices / "b", devices / name) for name in ("b.bak", "b@old")]
     found = made.Made(tmp_path, "r1")
     assert (2, ["a:1", "b"], [1, 2]) == (
         len(found),
         [row["thingName"] for row in found],
         [row["line"] for row in found],
     )
-    assert [tmp_path / "devices" / "broken"] == found.damaged
+    assert {devices / "broken", *copies} == set(found.damaged)
     assert {"a:1"} == found.things(["a:1", "c", "d"])
     assert {first[0]["certificateId"]} == found.certificates([first[0]["certificateId"], "f" * 64])
     assert 0 == len(made.Made(tmp_path, "r3"))

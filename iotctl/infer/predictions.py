@@ -8,13 +8,15 @@ seq, timestamp, latencyMs, predictions: [{label, confidence}]}`; `"sample": true
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, Final, NamedTuple
 
 from iotctl import text
 from iotctl.semantics import topics
 
 _MOST_SEQ: Final = 2**63
+_NUMBERS: Final = frozenset({int, float})
+_MOST: Final = 1e15
+"""Of milliseconds and confidences: figures are reckoned with what comes, and beyond any float there is no reckoning."""
 
 
 class Prediction(NamedTuple):
@@ -132,7 +134,7 @@ def _checked(found: Prediction) -> Prediction:
     if type(seq) is not int or not 0 <= seq < _MOST_SEQ:
         raise TypeError("seq is not a counting number")
     if not _number(found.latency_ms) or not _number(found.confidence):
-        raise TypeError("latencyMs or confidence is not a number")
+        raise TypeError("latencyMs or confidence is not a number that can be reckoned with")
     words = (found.model_version, found.model_sha256, found.boot_id, found.error)
     if not all(type(word) is str for word in words) or not (found.label is None or type(found.label) is str):
         raise TypeError("a name is not text")
@@ -140,8 +142,7 @@ def _checked(found: Prediction) -> Prediction:
 
 
 def _number(value: object) -> bool:
-    kind = type(value)
-    return value is None or kind is int or (kind is float and math.isfinite(value))  # type: ignore[arg-type]  # a float
+    return value is None or (type(value) in _NUMBERS and -_MOST <= value <= _MOST)  # type: ignore[operator]  # a number
 
 
 def _constant(word: str) -> float:

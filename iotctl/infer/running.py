@@ -82,6 +82,7 @@ def running(aws: Aws, thing_names: Sequence[str], prefix: str, shadow_name: str)
                 digests[key] = observe.expected_digest(observe.recipe(aws, *key))
             said = reported.get(name)
             said = said if isinstance(said, dict) else {}
+            refused = said.get("refused")
             yield Running(
                 thing_name,
                 name,
@@ -90,7 +91,7 @@ def running(aws: Aws, thing_names: Sequence[str], prefix: str, shadow_name: str)
                 str(said.get("sha256", "")),
                 digests[key],
                 str(said.get("since", "")),
-                said.get("refused") or {},
+                refused if isinstance(refused, dict) else {},
             )
 
 

@@ -146,8 +146,10 @@ def _brought(
     """Fetch what is not here; how many, those that are here now, and what could not be had."""
     with files.explained(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    there = [one for one in samples if (directory / one.name).exists()]
-    wanted = [one for one in samples if one not in there]
+    there: list[Sample] = []
+    wanted: list[Sample] = []
+    for one in samples:
+        (there if (directory / one.name).exists() else wanted).append(one)
     faults: list[Failure] = []
     kept = list(there)
 

@@ -121,7 +121,7 @@ def _followed(
                 if isinstance(item, Notice):
                     batch.append(follower.notice(item.kind, item.detail))
                     continue
-                if names is not None and item.topic.split("/")[2] not in names:
+                if names is not None and names.isdisjoint(item.topic.split("/")[2:3]):
                     continue
                 row = follower.feed(item.topic, item.payload, now)
                 if row is None:

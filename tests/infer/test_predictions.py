@@ -86,6 +86,8 @@ def test_samples_and_failures(changes: dict[str, Any], expected: dict[str, Any])
         (message(seq=1.0), "counting number"),
         (message(latencyMs="fast"), "not a number"),
         (json.dumps(message()).replace("0.31", "1e999").encode(), "not a number"),
+        (message(latencyMs=1.79e308), "not a number"),
+        (message(predictions=[{"label": "7", "confidence": 10**400}]), "not a number"),
         (message(predictions="x"), "no attribute"),
         (message(predictions=[{"label": 3}]), "not text"),
         (message(bootId=["x"]), "not text"),

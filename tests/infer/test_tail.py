@@ -176,6 +176,9 @@ def test_a_record_played_again_is_the_same_tail(
     assert {"3": 1.0} == lines[-1]["data"]["lanes"][0]["classMix"]
     again = iotctl("infer", "tail", thing, "--record", str(record))
     assert (12, True) == (again.code, "none is replaced" in again.stderr)
+    with record.open("a") as more:
+        more.write(json.dumps({"time": 1.0, "topic": "short", "payload": ""}) + "\n")
+    assert 0 == iotctl("infer", "tail", thing, "--replay", str(record)).code
     (tmp_path / "no-record").write_text("{}\n")
     assert 2 == iotctl("infer", "tail", "--replay", str(tmp_path / "no-record")).code
 

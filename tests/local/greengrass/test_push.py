@@ -267,7 +267,9 @@ def test_status_tells_by_digest(
         nucleus.publish(topic, health(one.name, components=[installed]))
 
         def row(sha256: str | None) -> dict[str, Any]:
-            reported = {"models": {model: {"sha256": sha256, "since": "2026-01-01T00:00:00.000Z"}}}
+            # What a device writes where an object belongs is no reason to show nothing of a fleet.
+            said = {"sha256": sha256, "since": "2026-01-01T00:00:00.000Z", "refused": "nonsense"}
+            reported = {"models": {model: said}}
             payload = json.dumps({"state": {"reported": reported if sha256 else None}})
             data.update_thing_shadow(thingName=one.name, shadowName="iotctl-models", payload=payload)
             ran = iotctl("infer", "status", one.name, "--exit-code", "-o", "json")
