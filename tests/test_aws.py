@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iotctl import clock
-from iotctl.aws import Aws
+from iotctl.aws import Aws, refusals
+from iotctl.aws.downloads import download
 from iotctl.errors import (
     Auth,
     Conflict,
@@ -36,8 +38,16 @@ from iotctl.target import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _IDENTITY = b"<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>"
+_SIGNED_IN = """\
+sso_session = company
+sso_account_id = 123456789012
+sso_role_name = ops
+[sso-session company]
+sso_start_url = https://company.awsapps.com/start
+sso_region = us-east-1"""
 _CLIENT_ERRORS = {"x-amzn-requestid": "req-1", "content-type": "application/json"}
 
 
@@ -296,6 +306,42 @@ def test_an_environment_that_cannot_work(
         Aws().call("iot:DescribeThing", thingName="pump")
 
 
+@pytest.mark.parametrize(
+    ("profile", "expected", "hint"),
+    [
+        ("sso_session = none\nsso_account_id = 123456789012\nsso_role_name = ops", Usage, "AWS_CONFIG_FILE"),
+        ("role_arn = arn:aws:iam::123456789012:role/ops\nsource_profile = none", Usage, "AWS_CONFIG_FILE"),
+        ("aws_access_key_id = AKIAX", Auth, "aws configure list --profile 'the ops'"),
+        ("credential_process = /bin/false", Auth, "aws configure list --profile 'the ops'"),
+        (_SIGNED_IN, Auth, "aws sso login --profile 'the ops'"),
+    ],
+)
+def test_a_profile_that_cannot_sign(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str, expected: type[Error], hint: str
+) -> None:
+    """It is no temporary fault: what to type says which profile."""
+    (tmp_path / "config").write_text(f'[profile "the ops"]\nregion = us-east-1\n{profile}\n')
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(expected) as caught:
+        Aws(profile="the ops").call("iot:DescribeThing", thingName="pump")
+    assert hint in caught.value.hint
+
+
+def test_an_mfa_code_that_nobody_can_type_is_no_interruption() -> None:
+    """Where there is no terminal botocore's question ends in the end of the input."""
+    found = refusals.translate("iot:DescribeThing", EOFError())
+    assert isinstance(found, Auth)
+    assert "MfaRequired" == found.code
+
+
+def test_a_report_comes_through_the_proxy_of_the_environment(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everything else that is asked of AWS: in many a company there is no other way out."""
+    server.answer(200, b"a report")
+    monkeypatch.setenv("http_proxy", server.url)
+    assert b"a report" == download("http://reports.invalid/one?X-Amz-Signature=s3cr3t")
+    assert ["http://reports.invalid/one?X-Amz-Signature=s3cr3t"] == server.paths
+
+
 def test_secrets_stay_out_of_the_debug_log(server: _Server, caplog: pytest.LogCaptureFixture) -> None:
     """`--debug` says every call, its time and request id; no header, no key."""
     server.answer(200, {"thingName": "pump"})
@@ -314,3 +360,17 @@ def test_botocore_starts_without_awscrt() -> None:
     )
     command = [sys.executable, "-c", script]
     assert "False True\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_sessions_of_aws_login_have_what_renews_them(tmp_path: Path) -> None:
+    """Botocore renews them with awscrt's keys, which are looked for once, when it is imported."""
+    (tmp_path / "config").write_text("[default]\nlogin_session = arn:aws:iam::123456789012:user/ops\n")
+    script = "from iotctl.aws import models; print(models.module('botocore.credentials').EC is not None)"
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "True\n" == ran.stdout

@@ -147,7 +147,7 @@ class Aws:
             found = self._session.get_credentials()
             frozen = found.get_frozen_credentials() if found else None
         except Exception as error:
-            raise refusals.translate("iot:Connect", error) or error from error
+            raise refusals.translate("iot:Connect", error, self._profile) or error from error
         if frozen is None:
             raise Auth("no AWS credentials were found", code="NoCredentials", hint="aws sso login, or set AWS_PROFILE")
         return frozen.access_key, frozen.secret_key, frozen.token
@@ -183,7 +183,7 @@ class Aws:
         try:
             answer: dict[str, Any] = self._method(op, once=once)(**params)
         except Exception as error:
-            translated = refusals.translate(op, error)
+            translated = refusals.translate(op, error, self._profile)
             if translated is None:
                 raise
             log.debug("%s failed after %.0f ms: %s", op, (clock.monotonic() - started) * 1000, translated.cause)

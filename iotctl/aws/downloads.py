@@ -20,8 +20,9 @@ def download(url: str) -> bytes:
     """
     request = models.module("botocore.awsrequest").AWSRequest("GET", url).prepare()
     verify = os.environ.get("AWS_CA_BUNDLE") or True
+    proxies = models.module("botocore.utils").get_environ_proxies(url)
     try:
-        answer = models.module("botocore.httpsession").URLLib3Session(verify=verify).send(request)
+        answer = models.module("botocore.httpsession").URLLib3Session(verify=verify, proxies=proxies).send(request)
     except models.exceptions().HTTPClientError as error:
         raise Temporary("a report of AWS cannot be downloaded", code=type(error).__name__) from None
     if answer.status_code != _OK:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,8 +44,11 @@ def members(service: str, operation: str) -> frozenset[str]:
 
 
 def module(name: str) -> Any:  # noqa: ANN401  a module
-    """Import boto3 or botocore without awscrt: botocore would load it at every start (40 ms) and sign no faster."""
-    if "awscrt" in sys.modules or "botocore" in sys.modules:
+    """Import boto3 or botocore without awscrt: botocore would load it at every start (40 ms) and sign no faster.
+
+    Only the sessions of `aws login` are renewed with it.
+    """
+    if "awscrt" in sys.modules or "botocore" in sys.modules or _knows_logins():
         return importlib.import_module(name)
     sys.modules["awscrt"] = None  # type: ignore[assignment]  # None makes the import fail, as documented
     try:
@@ -51,6 +56,15 @@ def module(name: str) -> Any:  # noqa: ANN401  a module
     finally:
         del sys.modules["awscrt"]
     return importlib.import_module(name)
+
+
+def _knows_logins() -> bool:
+    """Whether the AWS configuration has a profile that `aws login` made."""
+    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    try:
+        return b"login_session" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def exceptions() -> Any:  # noqa: ANN401  a module

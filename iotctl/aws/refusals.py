@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import traceback
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from iotctl.errors import (
     Denied,
     Error,
     Exists,
+    Local,
     NoIndex,
     NotFound,
     Refused,
@@ -80,22 +82,23 @@ def refuse_partial(response_dict: Mapping[str, Any], operation_model: OperationM
         raise Temporary(f"{operation_model.name}: the answer was cut short", code="NoUsableAnswer")
 
 
-def translate(op: str, error: Exception) -> Error | None:
-    """An error of botocore's as ours; None for one that is neither (a bug)."""
+def translate(op: str, error: Exception, profile: str | None = None) -> Error | None:
+    """An error of botocore's as ours; None for one that is neither (a bug).
+
+    Args:
+        op: the operation.
+        error: that ended it.
+        profile: of the credentials, for what is to be typed next.
+
+    """
     exceptions = models.exceptions()
     if isinstance(error, exceptions.ClientError):
         return _of_answer(op, error.response)
     cause = sanitize(str(error))
+    if found := _of_credentials(op, error, cause, profile) or _of_configuration(op, error, cause):
+        return found
     if isinstance(error, exceptions.ParamValidationError):
-        lines = sanitize(" ".join(str(error).split()))
-        return Refused(f"{op} would be refused", code="ParamValidation", cause=lines)
-    if isinstance(
-        error,
-        exceptions.NoCredentialsError | exceptions.PartialCredentialsError | exceptions.CredentialRetrievalError,
-    ):
-        return Auth(f"{op}: no usable AWS credentials", code="NoCredentials", cause=cause, hint="aws sso login")
-    if isinstance(error, exceptions.TokenRetrievalError | exceptions.SSOError):
-        return Auth(f"{op}: the sign-in has expired", code="ExpiredToken", cause=cause, hint="aws sso login")
+        return Refused(f"{op} would be refused", code="ParamValidation", cause=cause)
     if isinstance(error, exceptions.SSLError):
         return Auth(
             f"{op}: the server's certificate is not trusted", code="Tls", cause=cause, hint="check AWS_CA_BUNDLE"
@@ -104,17 +107,56 @@ def translate(op: str, error: Exception) -> Error | None:
         return Temporary(
             f"{op}: the endpoint cannot be reached", code="Unreachable", cause=cause, hint="is the network up?"
         )
-    if isinstance(error, exceptions.NoRegionError):
-        return Usage("no AWS region is set", hint="add --region us-east-1, or set AWS_REGION")
-    if isinstance(error, exceptions.InvalidRegionError):
-        return Usage("the AWS region is not one", cause=cause, hint="for example --region us-east-1")
-    if isinstance(error, exceptions.ConfigParseError | exceptions.ConfigNotFound):
-        return Usage("the AWS configuration file cannot be read", cause=cause, hint="check AWS_CONFIG_FILE")
     if isinstance(error, exceptions.BotoCoreError):
         return Temporary(f"{op}: no usable answer", code=type(error).__name__, cause=cause)
     # The parser falls over a well-formed answer that is not AWS's (a captive portal's page) with errors of any class.
     if any(frame.f_globals["__name__"] == "botocore.parsers" for frame, _ in traceback.walk_tb(error.__traceback__)):
         return Temporary(f"{op}: no usable answer", code="NoUsableAnswer", cause=cause, hint="is a proxy in between?")
+    return None
+
+
+def _of_credentials(op: str, error: Exception, cause: str, profile: str | None) -> Auth | None:
+    """What is wrong with the credentials, or with what renews them."""
+    exceptions = models.exceptions()
+    named = f" --profile {shlex.quote(profile)}" if profile else ""
+    if isinstance(
+        error,
+        exceptions.NoCredentialsError | exceptions.PartialCredentialsError | exceptions.CredentialRetrievalError,
+    ):
+        hint = f"aws configure list{named} shows where they are from; aws sso login{named}"
+        return Auth(f"{op}: no usable AWS credentials", code="NoCredentials", cause=cause, hint=hint)
+    if isinstance(error, exceptions.TokenRetrievalError | exceptions.SSOError):
+        return Auth(f"{op}: the sign-in has expired", code="ExpiredToken", cause=cause, hint=f"aws sso login{named}")
+    if isinstance(error, exceptions.LoginError):
+        return Auth(f"{op}: the sign-in has expired", code="ExpiredToken", cause=cause, hint=f"aws login{named}")
+    if isinstance(error, EOFError | exceptions.RefreshWithMFAUnsupportedError):
+        return Auth(
+            f"{op}: the profile's role asks for an MFA code, and nobody is there to type one",
+            code="MfaRequired",
+            hint="aws sts assume-role … --token-code CODE, and its credentials as AWS_ACCESS_KEY_ID and the others",
+        )
+    return None
+
+
+def _of_configuration(op: str, error: Exception, cause: str) -> Error | None:
+    """What is wrong with this machine's configuration of the AWS SDK."""
+    exceptions = models.exceptions()
+    if isinstance(error, exceptions.NoRegionError):
+        return Usage("no AWS region is set", hint="add --region us-east-1, or set AWS_REGION")
+    if isinstance(error, exceptions.InvalidRegionError):
+        return Usage("the AWS region is not one", cause=cause, hint="for example --region us-east-1")
+    if isinstance(
+        error,
+        exceptions.ConfigParseError
+        | exceptions.ConfigNotFound
+        | exceptions.InvalidConfigError
+        | exceptions.UnknownCredentialError,
+    ):
+        return Usage(
+            "the AWS configuration file cannot be used", cause=cause, hint="check AWS_CONFIG_FILE (~/.aws/config)"
+        )
+    if isinstance(error, exceptions.MissingDependencyException):
+        return Local(f"{op}: a package is missing", code="MissingDependency", cause=cause)
     return None
 
 
