@@ -134,6 +134,8 @@ class _Observer:
         owners = registry.owners(things, certificates) if wanted.about("principals", "targets", "certificates") else {}
         if not wanted.whole:
             certificates = [one for one in certificates if owners.get(one["certificateId"])]
+            if wanted.about("sharers"):
+                owners = registry.things_of(one["certificateArn"] for one in certificates)
         policies = list(registry.policies()) if wanted.about("policies", "targets") else []
         targets = registry.targets(policies) if wanted.about("targets") else {}
         states.index()

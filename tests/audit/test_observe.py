@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 from iotctl.audit import observe
+from iotctl.registry import Registry
 from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet, RevocationList
+from tests import vectors
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@vectors.rows(
+    ("unread", "certificates", "asked", "gap"),
+    [
+        ((), 2, "certificates", False),
+        ((), 9, "things", False),
+        (("things",), 9, "certificates", False),  # else a certificate of a thing that was not listed were an orphan
+        (("certificates",), 2, "things", False),  # else a thing whose certificate was not listed had none
+        (("things", "certificates"), 2, "certificates", True),
+    ],
+)
+def test_who_has_what_is_asked_of_a_list_that_is_whole(
+    unread: tuple[str, ...], certificates: int, asked: str, gap: bool
+) -> None:
+    """A page that was cut short makes no certificate an orphan, and no thing one without a certificate."""
+
+    class Account(Registry):
+        def things_of(self, arns: Any) -> dict[str, list[str]]:
+            return {"certificates": []}
+
+        def certificates_of(self, things: Any) -> dict[str, list[str]]:
+            return {"things": []}
+
+    reading: Any = SimpleNamespace(unread=dict.fromkeys(unread, "cut short"))
+    account = Account(reading, SimpleNamespace(whole=True, things=None, policies=()))
+    listed = [{"certificateArn": str(number)} for number in range(certificates)]
+    assert [asked] == list(account.owners(dict.fromkeys("abc"), listed))
+    assert gap is ("principals" in reading.unread)
 
 
 def test_what_the_checks_of_certificates_cannot_see_is_told() -> None:

@@ -162,8 +162,13 @@ def orphan_certificate(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator
         )
 
 
+# `sharers`: all the things of a certificate, those outside of what is looked at too.
 @check(
-    "CERTIFICATE_ON_SEVERAL_THINGS_CHECK", severity=Severity.HIGH, of="certificates", needs=("principals",), ours=True
+    "CERTIFICATE_ON_SEVERAL_THINGS_CHECK",
+    severity=Severity.HIGH,
+    of="certificates",
+    needs=("principals", "sharers"),
+    ours=True,
 )
 def certificate_on_several_things(one: Certificate, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """One certificate is attached to several things: they cannot be told apart, nor shut out one by one."""

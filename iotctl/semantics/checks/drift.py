@@ -32,7 +32,11 @@ def policy_off_baseline(one: Policy, fleet: Fleet, rules: Rules) -> Iterator[Fla
 
 
 @check(
-    "THING_POLICIES_OFF_BASELINE_CHECK", severity=Severity.HIGH, of="things", needs=(*_DECLARED, "targets"), ours=True
+    "THING_POLICIES_OFF_BASELINE_CHECK",
+    severity=Severity.HIGH,
+    of="things",
+    needs=(*_DECLARED, "policies", "principals", "targets"),
+    ours=True,
 )
 def thing_policies_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
     """A thing lacks a policy that was declared for it, on its certificate or its groups; or has one it should not."""
