@@ -29,7 +29,7 @@ from iotctl.local.gateway.mqtt import listener as mqtt
 from iotctl.local.gateway.mqtt.broker import Broker
 from iotctl.local.gateway.mqtt.limits import Limits
 from iotctl.local.gateway.mqtt.store import SQLiteSessionStore
-from iotctl.local.gateway.trust import TrustDirectory
+from iotctl.local.gateway.trust import MQTT_ALPN, TrustDirectory
 from iotctl.local.indexer import BEHIND, Indexer
 from iotctl.local.meter import Meter
 from iotctl.local.scheduler import Scheduler
@@ -116,7 +116,7 @@ SERVICES: Final[tuple[Any, ...]] = (
 
 HOST: Final = "127.0.0.1"
 _WAITING: Final = 1024  # connections that are not accepted yet
-_HTTPS_ALPN: Final = ("x-amzn-http-ca", "http/1.1")
+_HTTPS_ALPN: Final = ("x-amzn-http-ca", "http/1.1", MQTT_ALPN)
 _LAST_SECONDS: Final = 10  # before the end of a killed platform: far more than from a commit to what follows it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,12 @@ NOT_REPORTED: Final = "no reason reported"
 # What agents call it: ours and AWS's embedded OTA agent `reason`; the others as their own documents have them.
 _REASONS: Final = ("reason", "errorCode", "error", "failureReason", "message")
 _DETAILS: Final = ("detail", "errorMessage", "message", "stderr")
+# What AWS IoT Device Client says of a job whose handler ended, whatever it ended of: an exit code of 1 is "killed by
+# signal: 1" to it (source/jobs/JobEngine.cpp, getReason). Why is on the handler's stderr, as `CODE: words` from ours.
+_DEVICE_CLIENTS: Final = re.compile(
+    r"Job (?:exited with status|killed by signal|stopped by signal|returned with status): \d+"
+)
+_SAID: Final = re.compile(r"^([A-Z][A-Z0-9_]*[A-Z0-9]): *(.*)$", re.MULTILINE)
 _LONGEST: Final = 120
 _SHOWN_THINGS: Final = 3
 
@@ -42,7 +49,7 @@ class Failed:
         """Why, in a word; things that failed alike have the same."""
         if self.details is None:
             return NOT_READ
-        found = _first(self.details, _REASONS)
+        found = self._said[0] or _first(self.details, _REASONS)
         if not found and self.status == "TIMED_OUT":
             step = self.details.get("step")
             return f"did not end in time, after {_line(step)}" if step else "did not end in time"
@@ -51,8 +58,17 @@ class Failed:
     @property
     def detail(self) -> str:
         """More of it, in the thing's own words; maybe nothing."""
-        found = _first(self.details or {}, _DETAILS)
+        found = self._said[1] or _first(self.details or {}, _DETAILS)
         return "" if found == self.reason else found
+
+    @property
+    def _said(self) -> tuple[str, str]:
+        """The last `CODE: words` on the stderr of a handler of AWS IoT Device Client; else two empty texts."""
+        details = self.details or {}
+        if not _DEVICE_CLIENTS.fullmatch(str(details.get("reason", ""))):
+            return "", ""
+        lines = _SAID.findall(str(details.get("stderr", "")))
+        return (_line(lines[-1][0]), _line(lines[-1][1])) if lines else ("", "")
 
     def to_json(self) -> dict[str, Any]:
         """The failure as the envelope holds it, with AWS's own keys."""
@@ -131,9 +147,9 @@ def _unread(made: list[Group], status: str, number: int) -> Group:
 
 
 def _first(details: Mapping[str, str], keys: Iterable[str]) -> str:
-    return next((_line(details[key]) for key in keys if details.get(key)), "")
+    return next((line for key in keys if (line := _line(details.get(key, "")))), "")
 
 
-def _line(value: str | None) -> str:
-    cut = sanitize(str(value))
+def _line(value: object) -> str:
+    cut = sanitize(str(value).strip())
     return cut if len(cut) <= _LONGEST else f"{cut[:_LONGEST]}…"

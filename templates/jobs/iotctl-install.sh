@@ -11,6 +11,9 @@
 # /etc/iotctl/installed          runs after the switch, if it is there: artifact, release, path; if it fails, back it goes
 # /var/lib/iotctl/ARTIFACT/current/artifact   what is installed
 #
+# Device Client writes these arguments into its log, the presigned URL with them: keep that log as private as the URL,
+# which is good for as long as `ota create --url-time` says.
+#
 # It needs sh, awk, sed, openssl (1.1.1 or newer; 3 for Ed25519), and curl or wget.
 # On failure the first word on stderr is the reason: Device Client reports it in the status details of the execution.
 

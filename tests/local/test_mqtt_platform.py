@@ -258,6 +258,18 @@ def test_a_device_publishes_over_https(running: Platform, device: NewDevice, iot
     assert [("open/a/b", b"plain", 1), ("open/ä", b"encoded", 1)] == found
 
 
+def test_the_https_port_speaks_mqtt_to_who_asks_for_it(running: Platform, device: NewDevice) -> None:
+    """As AWS's port 443, by ALPN: AWS IoT Device Client connects to no other."""
+    pump = device("pump")
+    tls = pump.tls(running)
+    tls.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    name = pump.name.encode()
+    connect = b"\0\4MQTT\4\2\0\x3c" + len(name).to_bytes(2, "big") + name
+    with socket.create_connection(("127.0.0.1", running.https_port), 10) as plain, tls.wrap_socket(plain) as secure:
+        secure.sendall(b"\x10" + bytes([len(connect)]) + connect)
+        assert (b"\x20\2\0\0", "x-amzn-mqtt-ca") == (secure.recv(4), secure.selected_alpn_protocol())
+
+
 def test_a_device_has_its_shadow_over_https(running: Platform, device: NewDevice, iot: Any) -> None:
     """GET, POST and DELETE of the classic and of a named shadow, each by its own permission."""
     mine = "arn:aws:iot:*:*:thing/${iot:Certificate.Subject.CommonName}"

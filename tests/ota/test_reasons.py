@@ -34,6 +34,17 @@ failures = st.lists(
         ("TIMED_OUT", {}, ("did not end in time", "")),
         ("FAILED", {"message": "boom"}, ("boom", "")),
         ("FAILED", {"reason": "\x1b[2Jx"}, ("\\x1b[2Jx", "")),
+        # As AWS IoT Device Client v1.10 reports: our handler that exits 1, another that exits 7, one that is not there.
+        (
+            "FAILED",
+            {"reason": "Job killed by signal: 1", "stderr": "note: x\nKEY_REVOKED: the key 61d4 has been revoked\n"},
+            ("KEY_REVOKED", "the key 61d4 has been revoked"),
+        ),
+        ("FAILED", {"reason": "Job killed by signal: 7", "stderr": "oops\n"}, ("Job killed by signal: 7", "oops")),
+        ("FAILED", {"reason": "Job killed by signal: 1"}, ("Job killed by signal: 1", "")),
+        # As other agents do.
+        ("FAILED", {"reason": "DISK", "stderr": "SPACE: none is left\n"}, ("DISK", "SPACE: none is left")),
+        ("FAILED", {"reason": " \n", "error": "E7"}, ("E7", "")),
     ],
 )
 def test_why(status: str, details: dict[str, str] | None, expected: tuple[str, str]) -> None:

@@ -21,9 +21,12 @@ from iotctl import clock
 from iotctl.aws import service_model
 from iotctl.local.gateway import answers, device_api, hindrance, websocket
 from iotctl.local.gateway import service_model as models
+from iotctl.local.gateway.alpn import Chooser
 from iotctl.local.gateway.answers import Answer, Dialect
 from iotctl.local.gateway.hindrance import BrokenError, Hindrance, break_off, strike
+from iotctl.local.gateway.mqtt.connection import Connection
 from iotctl.local.gateway.s3 import gateway as s3
+from iotctl.local.gateway.trust import MQTT_ALPN
 from iotctl.local.services import OPERATIONS, AwsError, temporary_credentials
 from iotctl.local.services.signature import Refusal
 from iotctl.text import sanitize
@@ -100,6 +103,7 @@ class HttpGateway:
         self._s3 = s3.S3Gateway(store, operations, self._secret_for_s3, hindrance)
         self._names = ("127.0.0.1", "localhost")
         self._ports: set[str] = {""}
+        self._shared: list[asyncio.Server] = []
         self._runner = web.ServerRunner(
             # What is compressed is stored as it came.
             web.Server(self._handle, access_log=None, auto_decompress=False),
@@ -108,14 +112,26 @@ class HttpGateway:
         )
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-        """Serve on a socket that is bound to a loopback address; on any number of them."""
+        """Serve on a socket that is bound to a loopback address; on any number of them.
+
+        With TLS, a client that asks for MQTT (ALPN) gets the broker, if there is one.
+        """
         self._ports.add(str(listener.getsockname()[1]))
         if self._runner.server is None:
             await self._runner.setup()
-        await web.SockSite(self._runner, listener, ssl_context=tls).start()
+        serving, broker = self._runner.server, self._broker
+        if tls is None or broker is None or serving is None:
+            await web.SockSite(self._runner, listener, ssl_context=tls).start()
+            return
+        asked = {MQTT_ALPN: lambda: Connection(broker)}
+        self._shared.append(
+            await asyncio.get_running_loop().create_server(lambda: Chooser(asked, serving), sock=listener, ssl=tls)
+        )
 
     async def stop(self) -> None:
         """Stop listening, and finish what is being answered."""
+        for server in self._shared:
+            server.close()
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

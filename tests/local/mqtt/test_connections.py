@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import ssl
 import time
@@ -120,6 +121,27 @@ def test_policy_refuses_connect(gateway: Gateway, version: int) -> None:
     answer = raw.receive()
     assert (Connack, Code.NOT_AUTHORIZED) == (type(answer), answer.code)
     assert [] == raw.rest()
+
+
+def test_refusals_are_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """MQTT 3.1.1 tells a device nothing of why it is hung up on: the log does, and nobody forges its lines."""
+    caplog.set_level(logging.INFO, "iotctl.local")
+    gateway.policies.forbidden |= {("connect", "c\nINFO x"), ("subscribe", "secret"), ("publish", "secret")}
+    stranger = gateway.open()
+    stranger.send(Connect(V311, "c\nINFO x"))
+    stranger.rest()
+    for version in (V311, V5):
+        raw = gateway.client(f"v{version}", version)
+        raw.subscribe("secret")
+        raw.send(publish(topic="secret"), Disconnect())
+        raw.rest()
+    assert [
+        "MQTT 'c\\nINFO x' refused, NOT_AUTHORIZED: its policies do not let it connect, or publish its will",
+        "MQTT 'v4': SUBSCRIBE to 'secret' refused: NOT_AUTHORIZED",
+        "MQTT 'v4' ended, AUTH_ERROR: PUBLISH to 'secret' refused: NOT_AUTHORIZED",
+        "MQTT 'v5': SUBSCRIBE to 'secret' refused: NOT_AUTHORIZED",
+        "MQTT 'v5': PUBLISH to 'secret' refused: NOT_AUTHORIZED",
+    ] == caplog.messages
 
 
 def test_takeover(gateway: Gateway, version: int) -> None:

@@ -6,6 +6,7 @@ reaches is the router's.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -38,12 +39,15 @@ from iotctl.local.gateway.mqtt.session import Client
 from iotctl.local.gateway.mqtt.store import Message
 from iotctl.local.gateway.mqtt.stream import Stream
 from iotctl.local.gateway.rates import bucket
+from iotctl.text import sanitize
 
 if TYPE_CHECKING:
     import asyncio
 
     from iotctl.local.gateway.mqtt.broker import Broker
     from iotctl.local.gateway.mqtt.session import Principal, Session
+
+log = logging.getLogger(__name__)
 
 _TOPICS_REMEMBERED = 1024
 _NO_LIMIT = 1 << 28
@@ -150,6 +154,8 @@ class Connection(Stream):
         """End the connection: DISCONNECT with `code` (MQTT 5), then close; the session goes on without it."""
         if self.closing:
             return
+        if why and self.session is not None:
+            log.info("MQTT %r ended, %s: %s", self.session.client.client_id, reason, sanitize(why))
         if code is not None and self.session is not None and self.version == V5:
             self._send(Disconnect(code, Properties(reason_string=why) if why else NO_PROPERTIES))
         self.finish()
@@ -245,6 +251,7 @@ class Connection(Stream):
             self._broker.refused(self.client, topic)
         why = f"PUBLISH to {topic!r} refused: {code.name}"
         if self.version == V5 and qos:
+            log.info("MQTT %r: %s", self.client.client_id if self.client else "", sanitize(why))
             self._send(Puback(packet_id, code, self._reason(why)))
         else:
             auth = code is Code.NOT_AUTHORIZED
@@ -278,14 +285,21 @@ class Connection(Stream):
             return
         code = Code.NOT_AUTHORIZED if principal is None else handshake.fault(packet, limits)
         if principal is None or code:
-            self._connack_refusal(code)
+            why = (
+                "its certificate is not ACTIVE here, or it has none"
+                if principal is None
+                else "its CONNECT is not allowed"
+            )
+            self._connack_refusal(code, packet.client_id, why)
             return
         address, port = self.address()
         client_id = packet.client_id or str(uuid.uuid4())
         client = Client(client_id, principal, address, port)
         expiry = handshake.expiry(packet, limits)
         if not broker.admits(client, packet.will, persistent=expiry > 0):
-            self._connack_refusal(Code.NOT_AUTHORIZED)
+            self._connack_refusal(
+                Code.NOT_AUTHORIZED, client_id, "its policies do not let it connect, or publish its will"
+            )
             return
         self.client = client
         self.will = packet.will
@@ -300,7 +314,8 @@ class Connection(Stream):
         self._send(Connack(present, Code.SUCCESS, handshake.welcome(packet, limits, client_id, expiry)))
         broker.attached(self.session)
 
-    def _connack_refusal(self, code: Code) -> None:
+    def _connack_refusal(self, code: Code, client_id: str, why: str) -> None:
+        log.info("MQTT %r refused, %s: %s", client_id, code.name, why)
         self._send(Connack(False, code, self._reason(f"CONNECT refused: {code.name}")))
         self.closing = True
 
@@ -336,6 +351,7 @@ class Connection(Stream):
             return Code.QUOTA_EXCEEDED
         if not code and not self._broker.authorizer.subscribe(session.client, topic_filter):
             self._broker.refused(session.client, topic_filter)
+            log.info("MQTT %r: SUBSCRIBE to %r refused: NOT_AUTHORIZED", session.client.client_id, topic_filter)
             return Code.NOT_AUTHORIZED
         return code
 
@@ -362,7 +378,7 @@ class Connection(Stream):
         if self.session is None:
             # Before CONNECT there is no version to answer in, but for a CONNECT of the wrong one.
             if error.code is Code.UNSUPPORTED_PROTOCOL_VERSION:
-                self._connack_refusal(error.code)
+                self._connack_refusal(error.code, "", str(error))
             self.finish()
             return
         self.end(DisconnectReason.CLIENT_ERROR, error.code, str(error))
