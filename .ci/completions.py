@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from iotctl.cli import application
+from iotctl.cli import command_tree
 from iotctl.options import FORMATS, GLOBAL_WORDS
 
 HEADER = "# Generated from the command tree by .ci/completions.py; do not edit."
@@ -28,7 +26,7 @@ def tree() -> dict[str, tuple[list[str], str]]:
         for name, child in children.items():
             walk(child, f"{words} {name}".strip())
 
-    walk(typer.main.get_command(application()), "")
+    walk(command_tree(), "")
     return found
 
 

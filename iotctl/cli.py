@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import logging
 import os
@@ -17,7 +18,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import typer
 import typer.main
@@ -57,8 +58,13 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def application(words: Sequence[str] = ()) -> typer.Typer:
-    """The command tree: only the capability that was asked for is imported; all of them for the root's help."""
+def command_tree(words: Sequence[str] = ()) -> options.Group:
+    """The command tree of a command line: only the capability that was asked for is imported; without one, all."""
+    return _tree(words[0] if words and words[0] in CAPABILITIES else None)
+
+
+@functools.cache
+def _tree(capability: str | None) -> options.Group:
     root = typer.Typer(
         help="Fleet management for AWS IoT, and the whole of it on one machine.\n\n"
         "Try it without an account: iotctl local demo",
@@ -67,10 +73,9 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
         add_completion=False,
     )
     root.callback()(_root)
-    asked = words[0] if words and words[0] in CAPABILITIES else None
-    for name in (asked,) if asked else CAPABILITIES:
+    for name in (capability,) if capability else CAPABILITIES:
         root.add_typer(importlib.import_module(f"iotctl.{name}.cli").app, name=name)
-    return root
+    return cast("options.Group", typer.main.get_command(root))
 
 
 def _root() -> None:
@@ -100,9 +105,7 @@ def _guarded(chosen: options.Globals, words: list[str], command: str, output: Ou
             words=command,
             tell=lambda note: output.notes([note]),
         )
-        answer = typer.main.get_command(application(words)).main(
-            args=words, prog_name="iotctl", standalone_mode=False, obj=context
-        )
+        answer = command_tree(words).main(args=words, prog_name="iotctl", standalone_mode=False, obj=context)
         return _finish(answer, context, output, command, ask=not chosen.yes)
     except errors.BadInput as error:
         return _fail(output, command, (Failure.of(error), *(Failure.of(line) for line in error.lines)), error.exit)
@@ -140,9 +143,7 @@ def _finish(answer: object, context: Context, output: Output, command: str, *, a
         if follow and answer.exit is Exit.OK and not answer.failures:
             # What follows is the answer; how it came to it is told in words.
             output.notes(answer.notes)
-            again = typer.main.get_command(application(follow)).main(
-                args=list(follow), prog_name="iotctl", standalone_mode=False, obj=context
-            )
+            again = command_tree(follow).main(args=list(follow), prog_name="iotctl", standalone_mode=False, obj=context)
             return _finish(again, context, output, " ".join(follow[:2]), ask=ask)
     if isinstance(answer, Result):
         # Where the answer has a code of its own (some rows of many failed), its failures' codes do not count.

@@ -1,19 +1,36 @@
-"""What botocore reads and works out for each new session alike, done once in a process of tests."""
+"""What botocore reads and works out for each new session and client alike, done once in a process of tests."""
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any
+
+import boto3
 
 from iotctl.aws import models
 
 
+@functools.cache
+def _client(service: str, url: str) -> Any:
+    return boto3.client(service, endpoint_url=url)
+
+
+def client(service: str) -> Any:
+    """A boto3 client of the session's platform, made once: making one takes longer than what it is for."""
+    return _client(service, os.environ["AWS_ENDPOINT_URL"])
+
+
 def share() -> None:
-    """Give all sessions, made from now on, one cache: of service models, and of the names of events.
+    """Give all sessions, made from now on, one cache: of service models, names of events, and what handlers take.
 
     A test that runs a dozen commands in its process reads AWS's models once, not a dozen times: half of its time.
     """
     _share(models.module("botocore.loaders").Loader, "_cache")
-    _share(models.module("botocore.hooks").EventAliaser, "_alias_name_cache")
+    hooks = models.module("botocore.hooks")
+    _share(hooks.EventAliaser, "_alias_name_cache")
+    # A session and a client register some two hundred handlers, and each is examined by `inspect`.
+    hooks.accepts_kwargs = functools.lru_cache(hooks.accepts_kwargs)
 
 
 def _share(kind: Any, cache: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from iotctl.target import Platform
 from tests import botocores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tests.cores import RunningCore
 
@@ -50,6 +52,52 @@ class Ran:
         """The JSON envelope on stdout."""
         found: dict[str, Any] = json.loads(self.stdout)
         return found
+
+
+class FirstAlone:
+    """Lets one worker collect before the others: it writes the bytecode of the tests, and they need only read it.
+
+    On a fresh checkout pytest compiles each test module, which takes three times what reading it takes; all workers at
+    once would each do it.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._lock = tempfile.NamedTemporaryFile()  # noqa: SIM115  held as long as the run
+        config.add_cleanup(self._lock.close)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._nodes: list[Any] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """A worker is about to start: all but the first will wait."""
+        if self._nodes:
+            node.workerinput["first_alone"] = self._lock.name
+        self._nodes.append(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """The first one is done."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self) -> None:
+        """It will never be done."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where there are workers, this is the process that starts them, or one of them."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FirstAlone(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Wait for the first worker's collection, in the others."""
+    if lock := getattr(session.config, "workerinput", {}).get("first_alone"):
+        with Path(lock).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
 
 from iotctl.account import needs
 from iotctl.aws import service_model
-from iotctl.cli import GROUPS, application
+from iotctl.cli import GROUPS, command_tree
 from iotctl.semantics import permissions
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def test_every_command_that_calls_aws_has_its_policy() -> None:
     """`account iam` knows each command of the capabilities, but those that stay on this machine."""
     offline = {"onboard check", "onboard status", "account iam", "account template", "audit checks"}
     offline |= {"ota handler", "ota keygen"}
-    tree: Any = typer.main.get_command(application())
+    tree: Any = command_tree()
     known = {
         f"{group} {name}" for group, commands in tree.commands.items() if group != "local" for name in commands.commands
     }

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from iotctl import pki
@@ -18,6 +17,7 @@ from iotctl.errors import Usage
 from iotctl.semantics.checks import Finding, judge, load
 from iotctl.semantics.checks.fleet import CaCertificate, Certificate, Fleet, Policy, Thing
 from iotctl.target import Target
+from tests.botocores import client
 
 if TYPE_CHECKING:
     from iotctl.target import Platform
@@ -162,7 +162,7 @@ def _has_a_mend(one: Finding, known: mend.Known) -> bool:
 @pytest.fixture
 def group(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A group with one thing that is off its baseline in five ways, and a journal of this test's own."""
-    iot, data, name = boto3.client("iot"), boto3.client("iot-data"), f"f-{uuid.uuid4().hex[:8]}"
+    iot, data, name = client("iot"), client("iot-data"), f"f-{uuid.uuid4().hex[:8]}"
     for each in (name, f"{name}-all"):
         iot.create_thing_group(thingGroupName=each)
     iot.create_thing_type(thingTypeName=f"{name}-press")
@@ -187,7 +187,7 @@ def group(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def state(name: str) -> tuple[Any, ...]:
     """What a thing is: type, site, groups, policies of its certificate, desired rate."""
-    iot, data = boto3.client("iot"), boto3.client("iot-data")
+    iot, data = client("iot"), client("iot-data")
     thing = iot.describe_thing(thingName=name)
     groups = iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]
     (principal,) = iot.list_thing_principals(thingName=name)["principals"]
@@ -227,7 +227,7 @@ def test_findings_are_mended_and_taken_back(iotctl: Iotctl, group: str, tmp_path
 
 def test_choices(iotctl: Iotctl, group: str, tmp_path: Path) -> None:
     """A quarantine, which is made; a job for the things; the certificates off; each may be taken back."""
-    iot, words = boto3.client("iot"), ("--baseline", str(tmp_path / "b.toml"))
+    iot, words = client("iot"), ("--baseline", str(tmp_path / "b.toml"))
     check = ("--check", "ATTRIBUTE_OFF_BASELINE_CHECK")
     (found,) = iotctl("audit", "run", "-g", group, *words, *check, "-q").stdout.split()
     (tmp_path / "job.json").write_text('{"operation": "reset"}')

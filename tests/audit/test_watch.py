@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs
 
-import boto3
 import pytest
 
 from iotctl.audit import notify
@@ -20,6 +19,7 @@ from iotctl.audit.history import Changed
 from iotctl.context import Context
 from iotctl.errors import Usage
 from tests import vectors
+from tests.botocores import client
 from tests.local.clients import until
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def listener() -> Iterator[Listener]:
 @pytest.fixture
 def group(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A group of two things without certificates, and a home whose journal is this test's own."""
-    iot, name = boto3.client("iot"), f"w-{uuid.uuid4().hex[:8]}"
+    iot, name = client("iot"), f"w-{uuid.uuid4().hex[:8]}"
     iot.create_thing_group(thingGroupName=name)
     for thing in (f"{name}-1", f"{name}-2"):
         iot.create_thing(thingName=thing)
@@ -103,9 +103,9 @@ def test_only_what_is_new_or_healed_is_told(iotctl: Iotctl, group: str, listener
     words = ("audit", "watch", "-g", group, *CHECKS[:2], "--count", "1", "--notify", f"webhook:{tmp_path / 'hook'}")
     names = [f"{group}-1", f"{group}-2"]
     first, second = iotctl(*words, "-o", "json"), iotctl(*words, "-o", "json")
-    boto3.client("iot").delete_thing(thingName=names[0])
-    boto3.client("iot").create_thing(thingName=f"{group}-3")
-    boto3.client("iot").add_thing_to_thing_group(thingGroupName=group, thingName=f"{group}-3")
+    client("iot").delete_thing(thingName=names[0])
+    client("iot").create_thing(thingName=f"{group}-3")
+    client("iot").add_thing_to_thing_group(thingGroupName=group, thingName=f"{group}-3")
     third = iotctl(*words, "-o", "json")
 
     assert [("new", name) for name in names] == events(first)
@@ -158,7 +158,7 @@ def test_sns(iotctl: Iotctl, group: str, listener: Listener, monkeypatch: pytest
 
 def test_a_change_is_looked_at_at_once(iotctl: Iotctl, group: str, tmp_path: Path, platform: Platform) -> None:
     """A shadow leaves the baseline and comes back: told on an MQTT topic, long before the next audit of all is due."""
-    thing, data, topic = f"{group}-1", boto3.client("iot-data"), f"alerts/{group}"
+    thing, data, topic = f"{group}-1", client("iot-data"), f"alerts/{group}"
 
     def write(rate: int) -> None:
         data.update_thing_shadow(thingName=thing, payload=json.dumps({"state": {"desired": {"rate": rate}}}))

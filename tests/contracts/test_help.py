@@ -6,10 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
 
 from iotctl import options
-from iotctl.cli import CAPABILITIES, GROUPS, application
+from iotctl.cli import CAPABILITIES, GROUPS, command_tree
 from iotctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Ran
 
-_ROOT: Any = typer.main.get_command(application())
+_ROOT: Any = command_tree()
 
 
 def _commands() -> Iterator[str]:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from iotctl import clock, expression, pki
@@ -25,6 +24,7 @@ from iotctl.infer import tail
 from iotctl.infer.tail import Wanted
 from iotctl.mqtt import Connection
 from iotctl.result import Remark, Result
+from tests.botocores import client
 from tests.conftest import Ran, clean_environment
 from tests.infer.test_predictions import message
 from tests.local.clients import allow, create_policy, register
@@ -91,14 +91,14 @@ class Followed:
 def thing(platform: Platform) -> str:
     """The name of a core device that nobody else has."""
     name = f"core-{uuid.uuid4().hex[:8]}"
-    boto3.client("iot").create_thing(thingName=name)
+    client("iot").create_thing(thingName=name)
     return name
 
 
 @pytest.fixture
 def publish(platform: Platform, thing: str) -> Callable[..., None]:
     """Publish as that core device does: numbers, or whole payloads."""
-    data = boto3.client("iot-data")
+    data = client("iot-data")
 
     def send(*payloads: int | bytes, model: str = "digits", **changes: Any) -> None:
         for payload in payloads:
@@ -323,7 +323,7 @@ def test_a_server_that_is_not_trusted_ends_it_soon(
 
 def test_a_certificate_that_is_revoked_meanwhile_ends_it(platform: Platform, thing: str, tmp_path: Path) -> None:
     """Fault 60: the broker drops the connection, it is tried again a few times, then it is an error of permission."""
-    iot = boto3.client("iot")
+    iot = client("iot")
     policy = create_policy(iot, allow("iot:*"))
     device = register(iot, pki.Authority.create("factory"), tmp_path, thing, policy)
 
@@ -341,7 +341,7 @@ def test_a_refused_subscription_names_the_statement_that_allows_it(
     platform: Platform, thing: str, tmp_path: Path
 ) -> None:
     """Fault 61: exit 7, the topic filter, and IAM statements to paste."""
-    iot = boto3.client("iot")
+    iot = client("iot")
     policy = create_policy(iot, allow("iot:Connect"))
     device = register(iot, pki.Authority.create("factory"), tmp_path, thing, policy)
     target = Context(local=True).target

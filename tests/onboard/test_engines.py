@@ -9,7 +9,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from iotctl import bundle, pki
@@ -18,6 +17,7 @@ from iotctl.onboard import provisioning, signing
 from iotctl.onboard.tasks import Tasks
 from iotctl.pki import certificates as x509
 from iotctl.pki import requests as asking
+from tests.botocores import client
 from tests.conftest import run_iotctl
 from tests.local.clients import until
 from tests.local.test_certificates import csr
@@ -46,7 +46,7 @@ def _apply(*words: str) -> Ran:
 
 
 def _described(name: str) -> dict[str, Any]:
-    iot = boto3.client("iot")
+    iot = client("iot")
     found = iot.describe_thing(thingName=name)
     (principal,) = iot.list_thing_principals(thingName=name)["principals"]
     certificate = iot.describe_certificate(certificateId=principal.rpartition("/")[2])["certificateDescription"]
@@ -77,12 +77,12 @@ def _expected(name: str, site: str) -> dict[str, Any]:
 @pytest.mark.parametrize("engine", [(), ("--engine", "aws-bulk")], ids=["iotctl", "aws-bulk"])
 def test_things_of_a_registered_ca(things: list[str], engine: tuple[str, ...]) -> None:
     """Both engines make the same; again, without a journal, nothing is made twice; undo leaves no thing and no CA."""
-    iot = boto3.client("iot")
+    iot = client("iot")
     first = _apply(*engine)
     assert (0, 3) == (first.code, first.envelope["data"]["done"]), first.stderr
     wanted = [_expected(name, site) for name, site in zip(things, ("a", "a", ""), strict=True)]
     assert wanted == [_described(name) for name in things]
-    shadow = boto3.client("iot-data").get_thing_shadow(thingName=things[0])["payload"].read()
+    shadow = client("iot-data").get_thing_shadow(thingName=things[0])["payload"].read()
     assert b'"desired":{"rate":1}' in shadow
 
     Path("fleet-fleet/journal.db").unlink()
@@ -100,15 +100,15 @@ def test_things_of_a_registered_ca(things: list[str], engine: tuple[str, ...]) -
 
 def test_a_thing_of_someone_else(things: list[str]) -> None:
     """It is left as it is: its row is a conflict, the others are registered."""
-    boto3.client("iot").create_thing(thingName=things[1], attributePayload={"attributes": {"owner": "me"}})
+    client("iot").create_thing(thingName=things[1], attributePayload={"attributes": {"owner": "me"}})
     ran = _apply("--engine", "aws-bulk")
     assert (3, 2, 1) == (ran.code, ran.envelope["data"]["done"], ran.envelope["data"]["conflict"])
-    assert {"owner": "me"} == boto3.client("iot").describe_thing(thingName=things[1])["attributes"]
+    assert {"owner": "me"} == client("iot").describe_thing(thingName=things[1])["attributes"]
 
 
 def test_a_line_that_is_refused(things: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Someone deprecates a type meanwhile: the reason of AWS's report is its row's; the others are registered."""
-    iot, kind = boto3.client("iot"), f"gone-{things[0]}"
+    iot, kind = client("iot"), f"gone-{things[0]}"
     iot.create_thing_type(thingTypeName=kind)
     monkeypatch.setattr(Tasks, "wait_for_others", lambda _: iot.deprecate_thing_type(thingTypeName=kind))
     Path("fleet.csv").write_text(f"thing_name,thing_type\n{things[0]},{kind}\n{things[1]},\n")
@@ -152,7 +152,7 @@ def _signed(name: str) -> dict[str, Any]:
     """What is there of a thing whose CSR was signed by AWS, and what its bundle says."""
     place = Path("fleet-fleet/devices") / name
     found = bundle.load(place)
-    principals = boto3.client("iot").list_thing_principals(thingName=name)["principals"]
+    principals = client("iot").list_thing_principals(thingName=name)["principals"]
     described = _described(name)
     return {
         **{key: described[key] for key in ("claimed", "status", "ca", "policies")},
@@ -194,7 +194,7 @@ def test_what_was_signed_and_not_seen_is_found(requests: dict[str, Any], left: s
     certificates = _certificates()
     # As the task leaves it: the id of its certificate is not known to the thing yet.
     asked = Path(f"{next(iter(requests))}.csr").read_text()
-    boto3.client("iot").update_thing(
+    client("iot").update_thing(
         thingName=next(iter(requests)),
         attributePayload={"attributes": {"iotctl-cert": provisioning.claim(asked)}, "merge": True},
     )
@@ -208,7 +208,7 @@ def test_what_was_signed_and_not_seen_is_found(requests: dict[str, Any], left: s
 def test_a_csr_for_a_thing_of_someone_else(requests: dict[str, Any]) -> None:
     """It is left as it is, and its row a conflict; so is one that carries our claim and no certificate of the CSR."""
     foreign, half, _ = requests
-    iot = boto3.client("iot")
+    iot = client("iot")
     iot.create_thing(thingName=foreign)
     claim = provisioning.claim(Path(f"{half}.csr").read_text())
     iot.create_thing(thingName=half, attributePayload={"attributes": {"iotctl-cert": claim}})
@@ -228,7 +228,7 @@ def test_a_row_without_a_csr_is_refused(requests: dict[str, Any]) -> None:
 
 def _rotate(name: str, directory: Path) -> dict[str, str]:
     """What `certs rotate` does for one thing, the device's part included; how its certificates are then."""
-    iot = boto3.client("iot")
+    iot = client("iot")
     old = bundle.load(bundle.newest(directory / "devices" / name))
     arn = str(iot.describe_certificate(certificateId=old.certificate_id)["certificateDescription"]["certificateArn"])
     prefix = arn.removesuffix(old.certificate_id)
@@ -267,7 +267,7 @@ def _rotate(name: str, directory: Path) -> dict[str, str]:
 
 def _came(name: str) -> None:
     """What just-in-time provisioning makes when a device first connects."""
-    iot, made = boto3.client("iot"), bundle.load(Path("fleet-fleet/devices") / name)
+    iot, made = client("iot"), bundle.load(Path("fleet-fleet/devices") / name)
     iot.create_thing(thingName=name, attributePayload={"attributes": {"iotctl-cert": made.certificate_id}})
     registered = iot.register_certificate_without_ca(certificatePem=made.certificate_pem, status="ACTIVE")
     iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
@@ -304,20 +304,20 @@ def test_again_after_a_rotation(engine: str, request: pytest.FixtureRequest) -> 
     assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
     assert (wanted, before) == (_states_of(names[0]), _certificates())
     (current,) = [one for one, state in wanted.items() if state == "ACTIVE"]
-    assert current == boto3.client("iot").describe_thing(thingName=names[0])["attributes"]["iotctl-cert"]
+    assert current == client("iot").describe_thing(thingName=names[0])["attributes"]["iotctl-cert"]
     assert run_iotctl("onboard", "undo", first.envelope["data"]["runId"], "--wait", "0s", "--yes").code in {0, 13}
     assert set() == set(wanted) & _certificates()
     assert [] == [name for name in names if _exists(name)]
 
 
 def _states_of(name: str) -> dict[str, str]:
-    iot = boto3.client("iot")
+    iot = client("iot")
     ids = [arn.rpartition("/")[2] for arn in iot.list_thing_principals(thingName=name)["principals"]]
     return {one: iot.describe_certificate(certificateId=one)["certificateDescription"]["status"] for one in ids}
 
 
 def _certificates() -> set[str]:
-    pages = boto3.client("iot").get_paginator("list_certificates").paginate()
+    pages = client("iot").get_paginator("list_certificates").paginate()
     return {one["certificateId"] for page in pages for one in page["certificates"]}
 
 
@@ -327,7 +327,7 @@ def _states(ran: Ran) -> list[str] | None:
 
 
 def _exists(name: str) -> bool:
-    iot = boto3.client("iot")
+    iot = client("iot")
     try:
         return bool(iot.describe_thing(thingName=name))
     except iot.exceptions.ResourceNotFoundException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import subprocess
@@ -14,24 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from iotctl.target import Platform
+from tests.botocores import client
 from tests.conftest import Ran, run_iotctl
 
 BUCKET = "pump-releases"
 """Not the account's own: that one others look for."""
-
-
-@functools.cache
-def _client(service: str, url: str) -> Any:
-    return boto3.client(service, endpoint_url=url)
-
-
-def client(service: str) -> Any:
-    """A boto3 client of the session's platform, made once: making one takes longer than what it is for."""
-    return _client(service, os.environ["AWS_ENDPOINT_URL"])
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
+
+from tests.botocores import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def things(platform: Platform) -> list[str]:
     """Three things in a group that is named like the first one."""
-    iot = boto3.client("iot")
+    iot = client("iot")
     group = f"g-{uuid.uuid4().hex[:8]}"
     names = [group, *(f"{group}-{number}" for number in (2, 3))]
     iot.create_thing_group(thingGroupName=group)
@@ -173,13 +174,13 @@ def test_watch_tells_each_place_that_changes(iotctl: Iotctl, things: list[str]) 
 def write(thing_name: str, sections: dict[str, Any], shadow_name: str | None = None) -> None:
     """Update a shadow as any SDK does."""
     named = {"shadowName": shadow_name} if shadow_name else {}
-    boto3.client("iot-data").update_thing_shadow(thingName=thing_name, payload=json.dumps({"state": sections}), **named)
+    client("iot-data").update_thing_shadow(thingName=thing_name, payload=json.dumps({"state": sections}), **named)
 
 
 def read(thing_name: str, shadow_name: str | None = None) -> Any:
     """A shadow as any SDK reads it."""
     named = {"shadowName": shadow_name} if shadow_name else {}
-    return json.loads(boto3.client("iot-data").get_thing_shadow(thingName=thing_name, **named)["payload"].read())
+    return json.loads(client("iot-data").get_thing_shadow(thingName=thing_name, **named)["payload"].read())
 
 
 def state(thing_name: str) -> dict[str, Any]:

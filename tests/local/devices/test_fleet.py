@@ -12,13 +12,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from iotctl.errors import Integrity, NotFound, Usage
 from iotctl.local.devices import fleet
 from iotctl.local.devices import roles as devices_roles
 from iotctl.local.devices.roles import Shares, roles
+from tests.botocores import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 @pytest.fixture
 def shadows(platform: Platform) -> Callable[[str], tuple[dict[str, Any], dict[str, Any]]]:
     """Desired and reported of a thing."""
-    data = boto3.client("iot-data")
+    data = client("iot-data")
 
     def read(thing_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         state = json.loads(data.get_thing_shadow(thingName=thing_name)["payload"].read())["state"]
@@ -139,7 +139,7 @@ def test_a_few_go_through_awsiotsdk(
     made = onboard(2)
     with playing("2", "--bundles", str(made.bundles)) as played:
         until(lambda: played.events("reported") == set(made.names), "all reported")
-        boto3.client("iot-data").update_thing_shadow(
+        client("iot-data").update_thing_shadow(
             thingName=made.names[0], shadowName="config", payload=b'{"state":{"desired":{"mode":"eco"}}}'
         )
         until(lambda: any(row.get("shadowName") == "config" for row in played.rows), "a named shadow reported")
@@ -152,7 +152,7 @@ def test_a_certificate_that_is_switched_off_and_on(onboard: Callable[[int], Onbo
     """Its thing is told lost once, and back when it is: however often it tries in between."""
     made = onboard(6)
     name = made.names[3]
-    iot = boto3.client("iot")
+    iot = client("iot")
     certificate = iot.list_thing_principals(thingName=name)["principals"][0].rpartition("/")[2]
     with playing("--bundles", str(made.bundles)) as played:
         until(lambda: played.connected(6), "connected")

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from iotctl import clock, manifest
@@ -20,6 +19,7 @@ from iotctl.manifest import Manifest, Targets
 from iotctl.pki.signing import SigningKey
 from iotctl.target import Platform
 from iotctl.trust import FILE, Trust, TrustedKey
+from tests.botocores import client
 from tests.local.clients import until as eventually
 from tests.local.devices.conftest import Onboarded
 from tests.local.devices.test_fleet import Playing, playing, until
@@ -38,8 +38,8 @@ class Rollouts:
 
     def job(self, job_id: str, *names: str, content: bytes = FIRMWARE, **changes: Any) -> None:
         """A job for things by name."""
-        iot, digest = boto3.client("iot"), hashlib.sha256(content).hexdigest()
-        boto3.client("s3").put_object(Bucket=self.bucket, Key=digest, Body=content)
+        iot, digest = client("iot"), hashlib.sha256(content).hexdigest()
+        client("s3").put_object(Bucket=self.bucket, Key=digest, Body=content)
         targets = Targets(thing_names=("dev-*",))
         wanted = Manifest("fw", "2.0", len(content), digest, targets, clock.now() + timedelta(days=1))
         url = f"https://{self.bucket}.s3.{self.platform.region}.amazonaws.com/{digest}"
@@ -60,7 +60,7 @@ class Rollouts:
         """Executions by their status, once none is queued or in progress."""
 
         def counts() -> dict[str, int]:
-            details = boto3.client("iot").describe_job(jobId=job_id)["job"]["jobProcessDetails"]
+            details = client("iot").describe_job(jobId=job_id)["job"]["jobProcessDetails"]
             waiting = details["numberOfQueuedThings"] + details["numberOfInProgressThings"]
             names = ("numberOfSucceededThings", "numberOfFailedThings", "numberOfRejectedThings")
             return {} if waiting else {name[8:-6].lower(): details[name] for name in names if details[name]}
@@ -70,7 +70,7 @@ class Rollouts:
 
     def details(self, job_id: str, thing_name: str) -> dict[str, str]:
         """What a thing reported of a job."""
-        execution = boto3.client("iot").describe_job_execution(jobId=job_id, thingName=thing_name)["execution"]
+        execution = client("iot").describe_job_execution(jobId=job_id, thingName=thing_name)["execution"]
         found: dict[str, str] = execution["statusDetails"]["detailsMap"]
         return found
 
@@ -85,7 +85,7 @@ def rollouts(
         made = onboard(number)
         Trust().with_key(TrustedKey(KEY.key_id, KEY.public_pem)).write(made.bundles / FILE)
         bucket = name("firmware")
-        boto3.client("s3").create_bucket(Bucket=bucket)
+        client("s3").create_bucket(Bucket=bucket)
         return Rollouts(platform, bucket, made)
 
     return make
@@ -100,7 +100,7 @@ def played(rollouts: Rollouts, *words: str) -> Iterator[Playing]:
 
 def reported(thing_name: str) -> Any:
     """What a thing says that it runs."""
-    document = boto3.client("iot-data").get_thing_shadow(thingName=thing_name)["payload"].read()
+    document = client("iot-data").get_thing_shadow(thingName=thing_name)["payload"].read()
     return json.loads(document)["state"].get("reported", {}).get("fw")
 
 
@@ -167,7 +167,7 @@ def test_an_object_that_was_replaced_after_the_upload(
     world, job_id = rollouts(6), name("job")
     world.job(job_id)
     digest = hashlib.sha256(FIRMWARE).hexdigest()
-    boto3.client("s3").put_object(Bucket=world.bucket, Key=digest, Body=FIRMWARE[::-1])
+    client("s3").put_object(Bucket=world.bucket, Key=digest, Body=FIRMWARE[::-1])
     with played(world) as fleet:
         assert {"failed": 6} == world.ended(job_id)
         fleet.stop()
