@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "iotctl.model."
 """Of a component's name; the model's name follows."""
 ARCHITECTURES: Final = ("amd64", "aarch64", "arm")
-"""As Greengrass names them; a manifest each."""
+"""As Greengrass names them; a manifest each where their files are not the same."""
 RUNTIMES: Final = ("system", "pip", "wheels")
 SHADOW: Final = "iotctl-models"
 """The named shadow in which a core reports what runs on it, by digest."""
@@ -33,6 +33,8 @@ PACKAGES: Final = "numpy onnxruntime awsiotsdk"
 _PROGRAM: Final = ("components/onnx-inference", "inference")
 _LONGEST_NAME: Final = 128 - len(PREFIX)
 _TEMPLATE: Final = "components/onnx-inference"
+_TOKENS: Final = {"aws.greengrass.TokenExchangeService": {"VersionRequirement": "^2.0.0", "DependencyType": "HARD"}}
+"""What a component depends on that asks for credentials: without it the nucleus tells it of no place to get them."""
 _PUBLISH: Final = "aws.greengrass#PublishToIoTCore"
 _SUBSCRIBE: Final = "aws.greengrass#SubscribeToIoTCore"
 
@@ -172,27 +174,38 @@ class Component:
             component=self.name,
             version=self.version,
             model=self.name.removeprefix(PREFIX),
-            architecture=ARCHITECTURES[0],
             install=_install(self.runtime),
             python=_python(self.runtime),
         )
         recipe["ComponentConfiguration"]["DefaultConfiguration"] = copy.deepcopy(dict(self.configuration))
+        if "feedback" in self.configuration["inference"]:
+            recipe["ComponentDependencies"] = copy.deepcopy(_TOKENS)
         (manifest,) = recipe["Manifests"]
-        recipe["Manifests"] = [self._manifest(manifest, bucket, architecture) for architecture in ARCHITECTURES]
+        recipe["Manifests"] = [self._manifest(manifest, bucket, machines) for machines in self._machines()]
         return recipe
 
-    def _manifest(self, manifest: Mapping[str, Any], bucket: str, architecture: str) -> dict[str, Any]:
-        made: dict[str, Any] = copy.deepcopy(dict(manifest))
-        made["Name"] = f"Linux, {architecture}"
-        made["Platform"]["architecture"] = architecture
-        made["Artifacts"] = [
-            {
-                "Uri": f"s3://{bucket}/{artifact.key}",
-                "Unarchive": "NONE",
-                "Permission": {"Read": "OWNER", "Execute": "NONE"},
-            }
+    def _machines(self) -> list[str | None]:
+        """The architectures with a manifest of their own; None: one manifest is for all.
+
+        As few as can be: nucleus lite refuses a recipe of more than 255 keys, values and entries together.
+        """
+        special = {
+            one
             for artifact in self.artifacts
-            if architecture in artifact.architectures
+            if len(artifact.architectures) < len(ARCHITECTURES)
+            for one in artifact.architectures
+        }
+        return [machine for machine in ARCHITECTURES if machine in special] or [None]
+
+    def _manifest(self, manifest: Mapping[str, Any], bucket: str, architecture: str | None) -> dict[str, Any]:
+        made: dict[str, Any] = copy.deepcopy(dict(manifest))
+        if architecture is not None:
+            made["Platform"]["architecture"] = architecture
+        # What is not said is as it should be: not unpacked, to be read by the component's own user, not to be run.
+        made["Artifacts"] = [
+            {"Uri": f"s3://{bucket}/{artifact.key}"}
+            for artifact in self.artifacts
+            if architecture is None or architecture in artifact.architectures
         ]
         return made
 

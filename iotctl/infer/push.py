@@ -9,7 +9,7 @@ from iotctl import files, scope, text
 from iotctl.errors import Conflict, NotFound, Usage
 from iotctl.infer import component, model, observe, plan, preflight, sources, trial, words
 from iotctl.infer.deployed import Deployed
-from iotctl.semantics.recipe import LARGEST
+from iotctl.semantics.recipe import LARGEST, too_large_for_lite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,6 +104,7 @@ def pushing(context: Context, asked: Asked) -> Plan:
         preflight.bucket(aws, bucket)
         now, new = target(aws, asked.where)
         release = _release(aws, made, found, bucket, kept)
+        _refuse_for_lite(aws, now, release)
         canary = _canary(aws, asked.rolling, now, release.component)
         refuse_others(aws, now, release, new)
         # What is a component version already was tried when it was made one.
@@ -180,6 +181,20 @@ def _release(aws: Aws, made: Component, found: model.Model, bucket: str, kept: P
     return plan.replaced(release, recipe, tuple(_kept(artifact, kept) for artifact in made.artifacts))
 
 
+def _refuse_for_lite(aws: Aws, now: Deployed, release: plan.Release) -> None:
+    """Refuse what a core of the target could not read: its deployment would fail, and say nothing of the cause.
+
+    Raises:
+        Usage: a core runs nucleus lite, and the recipe is too large for that.
+
+    """
+    reason = too_large_for_lite(release.recipe) if release.recipe is not None else ""
+    lite = [core for core in observe.cores(aws, now.arn) if core.get("runtime") == observe.LITE] if reason else []
+    if lite:
+        named = f"{lite[0]['coreDeviceThingName']} runs nucleus lite, which cannot read the recipe: {reason}"
+        raise Usage(named, code="RecipeTooLarge", hint="fewer wheels (of fewer architectures), actions or settings")
+
+
 def _kept(artifact: component.Artifact, kept: Path) -> plan.File:
     """An artifact as a file: what was made here is written by its content, so that a push that stopped goes on."""
     source = artifact.source
@@ -203,6 +218,7 @@ def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[
             "its files": [sorted(map(str, each)) for each in uris],
             "its settings": configuration,
             "how it is run": [manifest.get("Lifecycle") for manifest in manifests],
+            "what it depends on": recipe.get("ComponentDependencies") or {},
         }
 
     ours, theirs = of(wanted), of(found)

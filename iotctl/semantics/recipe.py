@@ -21,6 +21,10 @@ FORMAT: Final = "2020-01-25"
 LARGEST: Final = 16 * 1024
 """Bytes of a recipe (AWS General Reference, Greengrass V2 quotas)."""
 
+LITE_PARTS: Final = 255
+LITE_BYTES: Final = 8195
+"""What nucleus lite 2.6 reads of a recipe: keys, values and entries together (its object model's limit), and bytes."""
+
 LITE: Final = "aws_nucleus_lite"
 CLASSIC: Final = "aws_nucleus_classic"
 
@@ -112,6 +116,34 @@ def parse(text: bytes) -> Recipe:
     for number, manifest in enumerate(manifests):
         _manifest(f"Manifests[{number}]", manifest)
     return Recipe(name, _version(content.get("ComponentVersion")), content)
+
+
+def parts(value: Any) -> int:  # noqa: ANN401  any JSON value
+    """How many parts a JSON value has as nucleus lite counts: a key and its value are two, an entry of a list one."""
+    if isinstance(value, dict):
+        return sum(2 + parts(each) for each in value.values())
+    return sum(1 + parts(each) for each in value) if isinstance(value, list) else 0
+
+
+def too_large_for_lite(recipe: Mapping[str, Any]) -> str:
+    """Why nucleus lite could not read a recipe; empty: it can.
+
+    Args:
+        recipe: before a component is made of it; the digests of its artifacts, which AWS adds, are counted too.
+
+    """
+    digest = {"Digest": "=" * 44, "Algorithm": "SHA-256"}
+    made = {
+        **recipe,
+        "Manifests": [
+            {**one, "Artifacts": [{**artifact, **digest} for artifact in one.get("Artifacts") or ()]}
+            for one in recipe["Manifests"]
+        ],
+    }
+    count, size = parts(made), len(json.dumps(made, separators=(",", ":")).encode())
+    if count > LITE_PARTS:
+        return f"it has {count} keys, values and entries, more than {LITE_PARTS}"
+    return f"it has {size:,} bytes, more than {LITE_BYTES:,}" if size > LITE_BYTES else ""
 
 
 def fits(wanted: Mapping[str, Any], platform: Mapping[str, str]) -> bool:

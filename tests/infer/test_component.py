@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import pytest
 from iotctl import templates
 from iotctl.errors import Usage
 from iotctl.infer import actions
-from iotctl.infer.component import ARCHITECTURES, Artifact, Component, Feedback, Options, component
+from iotctl.infer.component import Artifact, Component, Feedback, Options, component
 from iotctl.semantics import topics
+from iotctl.semantics.recipe import parts, too_large_for_lite
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,34 @@ def made(**options: Any) -> Component:
 
 
 def test_the_recipe_is_one_that_greengrass_takes() -> None:
-    """Its keys are those of the recipe reference, in the casing nucleus lite insists on, a manifest each machine."""
+    """Its keys are those of the recipe reference, in the casing nucleus lite insists on, one manifest for all."""
     recipe = made().recipe("bucket-1")
 
     assert ("2020-01-25", "iotctl.model.digits", "1.2.0") == tuple(
         recipe[key] for key in ("RecipeFormatVersion", "ComponentName", "ComponentVersion")
     )
-    platforms = [manifest["Platform"] for manifest in recipe["Manifests"]]
-    assert [{"os": "linux", "runtime": "*", "architecture": each} for each in ARCHITECTURES] == platforms
-    for manifest in recipe["Manifests"]:
-        assert {"Setenv", "install", "run"} == set(manifest["Lifecycle"])
-        assert "false" == manifest["Lifecycle"]["run"]["RequiresPrivilege"]
-        assert [{"Uri", "Unarchive", "Permission"}] * 4 == [set(artifact) for artifact in manifest["Artifacts"]]
-    assert f"s3://bucket-1/models/{'ab' * 32}/model.onnx" == recipe["Manifests"][0]["Artifacts"][0]["Uri"]
+    (manifest,) = recipe["Manifests"]
+    assert {"os": "linux", "runtime": "*"} == manifest["Platform"]
+    assert {"Setenv", "install", "run"} == set(manifest["Lifecycle"])
+    assert "false" == manifest["Lifecycle"]["run"]["RequiresPrivilege"]
+    assert [{"Uri"}] * 4 == [set(artifact) for artifact in manifest["Artifacts"]]
+    assert f"s3://bucket-1/models/{'ab' * 32}/model.onnx" == manifest["Artifacts"][0]["Uri"]
+
+
+def test_nucleus_lite_can_read_the_recipe() -> None:
+    """It takes 255 keys, values and entries, and 8195 bytes: nucleus 2.6 failed one of three manifests."""
+    wheels = tuple(Artifact(f"w{number}.whl", "cd" * 32, 5, Path("w.whl"), ("amd64",)) for number in range(11))
+    both = (*wheels, *(replace(wheel, architectures=("arm",)) for wheel in wheels))
+    feedback = Feedback("samples-1", "MARGIN", 0.1)
+    action = actions.parse("confidence>0.9", "shadow:desired.running=false@press-4")
+
+    assert "" == too_large_for_lite(made(feedback=feedback, actions=(action,) * 4).recipe("b"))
+    assert "" == too_large_for_lite(made(runtime="wheels", wheels=wheels).recipe("b"))
+    assert "keys, values and entries, more than 255" in too_large_for_lite(
+        made(runtime="wheels", wheels=both).recipe("b")
+    )
+    assert "bytes, more than 8,195" in too_large_for_lite(made(topic="t" * 8000).recipe("b"))
+    assert 6 == parts({"a": 1, "b": [True, "x"]})
 
 
 def test_the_configuration_follows_from_model_and_options() -> None:
@@ -88,6 +104,13 @@ def test_the_grant_follows_the_configured_topics() -> None:
     assert (tuple(publish["resources"]), ("plant/in/#",)) == (chosen.publishes, chosen.subscribes)
 
 
+def test_what_goes_back_needs_credentials() -> None:
+    """Greengrass tells only a component that depends on the token exchange service where credentials are."""
+    assert "ComponentDependencies" not in made().recipe("b")
+    needs = made(feedback=Feedback("samples-1")).recipe("b")["ComponentDependencies"]
+    assert {"aws.greengrass.TokenExchangeService": {"VersionRequirement": "^2.0.0", "DependencyType": "HARD"}} == needs
+
+
 def test_artifacts_are_named_by_their_content() -> None:
     """Labels and sample with them; the same model and options are the same bytes, whenever and wherever."""
     first, again = made(), made()
@@ -122,7 +145,10 @@ def test_the_runtime_says_how_packages_reach_the_core() -> None:
     assert "pip install --quiet --upgrade numpy onnxruntime awsiotsdk && " in scripts["pip"]
     assert "--no-index --find-links {artifacts:path}" in scripts["wheels"]
     manifests = made(runtime="wheels", wheels=(wheel,)).recipe("b")["Manifests"]
-    assert [1, 0, 0] == [sum("numpy" in artifact["Uri"] for artifact in each["Artifacts"]) for each in manifests]
+    assert [("amd64", 1)] == [
+        (each["Platform"]["architecture"], sum("numpy" in artifact["Uri"] for artifact in each["Artifacts"]))
+        for each in manifests
+    ]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_one_bad_input_spoils_no_other(stage: Stage) -> None:
-    """It is answered with its reason, under its own number; a worker that dies on one is started again."""
+    """It is answered with its reason and its number; a worker that dies on one starts again, and heeds no SIGTERM."""
     stage.runner.offer(stage.release("1.0.0", models.linear()))
     stage.until(lambda: stage.events)
     stage.give(b"[1, 2, 3]", b"[1, 2]", b"no", b"[3, 2, 1]")
@@ -82,6 +82,7 @@ def test_one_bad_input_spoils_no_other(stage: Stage) -> None:
     assert "does not fit x" in stage.errors[0][1]
 
     assert stage.runner.active
+    os.kill(stage.runner.active.pid, signal.SIGTERM)
     os.kill(stage.runner.active.pid, signal.SIGSTOP)
     stage.runner.give([Item(b"[1, 2, 3]"), Item(b"[3, 2, 1]")])
     os.kill(stage.runner.active.pid, signal.SIGKILL)

@@ -136,7 +136,7 @@ def test_the_life_of_a_model(
     component: Callable[..., str],
     name: Name,
 ) -> None:
-    """Pushed beside what runs, pushed again, stopped by a canary, promoted by one, failed, rolled back."""
+    """Pushed beside what runs, again, stopped by a canary, promoted by one, failed, too large for lite, rolled back."""
     first, second = core("first"), core("second")
     line = group("line", first.name, second.name)
     canary = group("canary", first.name)
@@ -192,6 +192,9 @@ def test_the_life_of_a_model(
         bad = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "3.0.0", *inputs, *common)
         assert 10 == bad.code
         assert "the install script ended with 1" in bad.envelope["errors"][0]["cause"]
+        many = [word for number in range(30) for word in ("--on", "confidence > 0.9", "--do", f"publish:t/{number}")]
+        large = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "4.0.0", *many, *common)
+        assert (2, "RecipeTooLarge") == (large.code, large.envelope["errors"][0]["code"])
         target = ("-g", name("line"), "--yes", "--wait", "-o", "json")
         rolled = iotctl("infer", "rollback", *target)
         assert (0, "2.0.0") == (rolled.code, rolled.envelope["data"]["modelVersion"])

@@ -12,6 +12,7 @@ import json
 import mmap
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -38,6 +39,10 @@ class Refused(Exception):
 def main() -> None:
     """Speak with the agent over the socket whose number is the first argument, until it closes; it is the second."""
     _die_with(int(sys.argv[2]))
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        # Nucleus lite has systemd end a component: every process of it is told, and this one is the agent's to end,
+        # once it has answered what it was given.
+        signal.signal(ending, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError), socket.socket(fileno=int(sys.argv[1])) as channel:
         unpacker = frames.Unpacker()
         waiting: list[frames.Frame] = []
