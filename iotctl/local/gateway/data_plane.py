@@ -7,10 +7,10 @@ before they answer.
 from __future__ import annotations
 
 import base64
-import binascii
 import bisect
 import functools
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.gateway.mqtt.packets import NO_PROPERTIES, Properties
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 200
 _SUBSCRIPTIONS_PAGE: Final = 50
+_UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
 _NEVER_CONNECTED: Final = {"timestamp": 0, "disconnectReason": "UNKNOWN"}
 """What AWS answers of a device that never connected, as seen of a real account (the API reference: "no additional
 session details")."""
@@ -70,10 +71,7 @@ def _publish(
     messageExpiry: int | None = None,
 ) -> None:
     """Publish as MQTT clients do; the MQTT 5 properties reach subscribers that speak it."""
-    try:
-        topics.check_topic(topic)
-    except topics.TopicError as error:
-        raise invalid(f"Invalid topic: {error}") from error
+    _topic("topic", topic)
     if not topics.is_publishable(topic) or (retain and topic.startswith("$")):
         raise AwsError("ForbiddenException", f"Nobody but AWS IoT publishes on {topic}")
     if len(payload) > broker.limits.payload:
@@ -87,8 +85,8 @@ def _publish(
         properties = Properties(
             payload_format_indicator={"UTF8_DATA": 1, "UNSPECIFIED_BYTES": 0}.get(payloadFormatIndicator or ""),
             message_expiry_interval=broker.limits.message_expiry(messageExpiry),
-            content_type=contentType,
-            response_topic=responseTopic,
+            content_type=None if contentType is None else _text("contentType", contentType),
+            response_topic=None if responseTopic is None else _topic("responseTopic", responseTopic),
             correlation_data=_correlation(correlationData),
             user_properties=_pairs(userProperties),
         )
@@ -230,20 +228,36 @@ def _unknown(client_id: str) -> AwsError:
     return not_found(f"The client {client_id} has neither a connection nor a persistent session")
 
 
+def _topic(name: str, topic: str) -> str:
+    try:
+        topics.check_topic(topic)
+    except topics.TopicError as error:
+        raise invalid(f"Invalid {name}: {error}") from error
+    return topic
+
+
+def _text(name: str, text: str) -> str:
+    """A text as MQTT has it: what no client may send must not reach one either, for it would hang up."""
+    if _UNSENDABLE.search(text):
+        raise invalid(f"{name} holds U+0000 or half a character")
+    return text
+
+
 def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
     """The user properties of a request: a JSON array of objects, each with one key and its text."""
     if text is None:
         return ()
     try:
-        return tuple((str(key), str(value)) for one in json.loads(text) for key, value in one.items())
-    except (ValueError, AttributeError, TypeError) as error:
+        pairs = [(key, str(value)) for one in json.loads(text) for key, value in one.items()]
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise invalid("userProperties is not a JSON array of objects") from error
+    return tuple((_text("userProperties", key), _text("userProperties", value)) for key, value in pairs)
 
 
 def _correlation(text: str | None) -> bytes | None:
     try:
         return None if text is None else base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid("correlationData is not base64") from error
 
 

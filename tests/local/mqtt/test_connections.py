@@ -165,6 +165,18 @@ def test_keep_alive(start: Any, version: int) -> None:
     assert "MQTT_KEEP_ALIVE_TIMEOUT" == json.loads(watcher.receive().payload)["disconnectReason"]
 
 
+def test_what_fails_does_not_stop_the_clock(gateway: Gateway, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep-alives and sessions go on ending after an error on the way."""
+    looked: list[float] = []
+
+    def fail(moment: float) -> None:
+        looked.append(moment)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gateway.broker._presence, "sweep", fail)
+    eventually(lambda: len(looked) > 1)
+
+
 def test_connect_in_time(start: Any) -> None:
     """A client that drips its CONNECT is cut off."""
     gateway = start(connect_within=0.3)
@@ -230,6 +242,7 @@ ENDS = {
     ),
     "alias": ([publish(properties=Properties(topic_alias=9))], Code.TOPIC_ALIAS_INVALID),
     "unknown alias": ([publish(topic="", properties=Properties(topic_alias=1))], Code.PROTOCOL_ERROR),
+    "identified": ([publish(properties=Properties(subscription_identifiers=(1,)))], Code.PROTOCOL_ERROR),
     "CONNECT twice": ([Connect(V5, "c")], Code.PROTOCOL_ERROR),
     "receive maximum": ([publish(packet_id=n) for n in range(1, 102)], Code.RECEIVE_MAXIMUM_EXCEEDED),
     "PINGRESP": ([Pingresp()], Code.PROTOCOL_ERROR),

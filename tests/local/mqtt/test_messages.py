@@ -16,6 +16,8 @@ from iotctl.local.gateway.mqtt.packets import (
     Code,
     Connect,
     Disconnect,
+    Pingreq,
+    Pingresp,
     Properties,
     Puback,
     Publish,
@@ -204,8 +206,19 @@ def test_message_expiry(gateway: Gateway, eventually: Eventually) -> None:
     raw.publish("a", retain=True, properties=Properties(message_expiry_interval=1))
     assert gateway.call(lambda: gateway.broker.router.retained("a"))
     eventually(lambda: gateway.call(lambda: gateway.broker.router.retained("a")) is None)
+    assert [] == gateway.call(gateway.broker.router.retained_topics)
     raw.subscribe("a")
     assert [] == raw.quiet()
+
+
+def test_a_discarded_message_sets_its_alias(start: Any) -> None:
+    """A message beyond the rate is discarded; one that names its topic by the alias of that one is not wrong."""
+    gateway = start(publishes_per_second=10)
+    raw = gateway.client(version=V5)
+    raw.send(*[Publish("a", b"")] * 10, Publish("b", b"", properties=Properties(topic_alias=1)))
+    time.sleep(0.15)
+    raw.send(Publish("", b"", properties=Properties(topic_alias=1)), Pingreq())
+    assert Pingresp() == raw.receive()
 
 
 @pytest.mark.parametrize("how", ["drop", "with will", "goodbye"])

@@ -227,7 +227,7 @@ def test_store_keeps_everything() -> None:
     assert [session] == list(again.sessions())
     assert [Stored(1, message, (3,))] == again.messages("c")
     assert Retained(message._replace(retain=True), 1.5) == again.retained("t")
-    assert [("t", 2, 1, 1.5)] == again.retained_topics()
+    assert [("t", 2, 1, 1.5)] == again.retained_topics(0)
     again.drop_owner("c")
     again.save_retained("t", None)
     assert ([], [], None) == (list(again.sessions()), again.messages("c"), again.retained("t"))

@@ -312,7 +312,15 @@ class Broker:
     # --- time
 
     def _sweep(self) -> None:
-        """Look at everything that time ends: keep-alives, sessions, delayed wills."""
+        """Look at everything that time ends, now and again; what fails does not end the looking."""
+        try:
+            self._end_due()
+        finally:
+            if self._loop is not None:
+                self._sweeper = self._loop.call_later(clock.real_seconds(self.limits.sweep_every), self._sweep)
+
+    def _end_due(self) -> None:
+        """End what time ends: keep-alives, sessions, delayed wills."""
         now = self.time()
         for connection in [each for each in self._connections if now > each.deadline and not each.closing]:
             connection.overdue()
@@ -321,8 +329,6 @@ class Broker:
         for session in [each for each in self._sessions.values() if each.expires_at and each.expires_at <= moment]:
             self._end_session(session)
         self._presence.sweep(moment)
-        if self._loop is not None:
-            self._sweeper = self._loop.call_later(clock.real_seconds(self.limits.sweep_every), self._sweep)
 
     def _end_session(self, session: Session) -> None:
         client_id = session.client.client_id

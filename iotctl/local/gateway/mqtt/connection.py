@@ -187,19 +187,18 @@ class Connection(Stream):
         if qos > 1:
             raise MalformedPacket("QoS 2 is not supported", Code.QOS_NOT_SUPPORTED)
         limits = self._broker.limits
-        if self._rate is not None and not self._rate.take():
-            return  # "Publish requests that exceed that quota are discarded"
         if len(payload) > limits.payload:
             raise MalformedPacket(f"the payload is larger than {limits.payload} bytes", Code.PACKET_TOO_LARGE)
-        expires_at = None
         if properties is not NO_PROPERTIES:
-            topic = self._resolve(topic, properties.topic_alias)
+            # Also of a message that is discarded: those that follow name its topic by the alias alone.
+            topic = self._resolve(topic, properties)
+        if self._rate is not None and not self._rate.take():
+            return  # "Publish requests that exceed that quota are discarded"
+        expiry = None
+        if properties is not NO_PROPERTIES:
             expiry = limits.message_expiry(properties.message_expiry_interval)
-            if expiry is not None:
-                expires_at = clock.epoch() + expiry
-            properties = replace(
-                properties, topic_alias=None, subscription_identifiers=(), message_expiry_interval=expiry
-            )
+            properties = replace(properties, topic_alias=None, message_expiry_interval=expiry)
+        expires_at = None if expiry is None else clock.epoch() + expiry
         if qos:
             self._unacknowledged += 1
             if self._unacknowledged > limits.in_flight and self.version == V5:
@@ -214,7 +213,10 @@ class Connection(Stream):
         if qos:
             self.write(b"\x40\x02" + packet_id.to_bytes(2, "big"))
 
-    def _resolve(self, topic: str, alias: int | None) -> str:
+    def _resolve(self, topic: str, properties: Properties) -> str:
+        if properties.subscription_identifiers:
+            raise MalformedPacket("PUBLISH of a client with a subscription identifier", Code.PROTOCOL_ERROR)
+        alias = properties.topic_alias
         if alias is None:
             return topic
         if alias > self._broker.limits.topic_aliases:

@@ -62,7 +62,7 @@ class Router:
 
     def start(self) -> None:
         """Take back what the store holds."""
-        self._retained = {topic for topic, *_ in self._store.retained_topics()}
+        self.retained_topics()
 
     # --- services of the same process
 
@@ -97,7 +97,9 @@ class Router:
 
     def retained_topics(self) -> list[tuple[str, int, int, float]]:
         """(topic, payload size, QoS, seconds since 1970), by topic (iot-data:ListRetainedMessages)."""
-        return self._store.retained_topics()
+        found = self._store.retained_topics(clock.epoch())
+        self._retained = {topic for topic, *_ in found}
+        return found
 
     # --- subscriptions
 

@@ -86,8 +86,11 @@ class SessionStore(Protocol):
     def retained(self, topic: str) -> Retained | None:
         """The retained message of a topic."""
 
-    def retained_topics(self) -> list[tuple[str, int, int, float]]:
-        """(topic, payload size, QoS, seconds since 1970) of every retained message, by topic."""
+    def retained_topics(self, now: float) -> list[tuple[str, int, int, float]]:
+        """(topic, payload size, QoS, seconds since 1970) of every retained message, by topic.
+
+        Those that expired by `now` are forgotten.
+        """
 
     def save_retained(self, topic: str, retained: Retained | None) -> None:
         """Keep the retained message of a topic; None: forget it."""
@@ -118,6 +121,7 @@ _DROP_MESSAGES = "DELETE FROM mqtt_message WHERE owner = ?"
 _SAVE_MESSAGE = "INSERT OR REPLACE INTO mqtt_message VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP_MESSAGE = "DELETE FROM mqtt_message WHERE owner = ? AND number = ?"
 _SAVE_RETAINED = "INSERT OR REPLACE INTO mqtt_retained VALUES (?, ?, ?, ?, ?, ?)"
+_DROP_EXPIRED = "DELETE FROM mqtt_retained WHERE expires_at <= ?"
 _DROP_RETAINED = "DELETE FROM mqtt_retained WHERE topic = ?"
 
 
@@ -195,8 +199,9 @@ class SQLiteSessionStore:
             return Retained(Message(topic, payload, qos, True, _properties(properties), expires_at), stored_at)
         return None
 
-    def retained_topics(self) -> list[tuple[str, int, int, float]]:
-        """(topic, payload size, QoS, seconds since 1970) of every retained message, by topic."""
+    def retained_topics(self, now: float) -> list[tuple[str, int, int, float]]:
+        """(topic, payload size, QoS, seconds since 1970) of each retained message, by topic; the expired are out."""
+        self._note(_DROP_EXPIRED, (now,))
         return list(self._read("SELECT topic, LENGTH(payload), qos, stored_at FROM mqtt_retained ORDER BY topic"))
 
     def save_retained(self, topic: str, retained: Retained | None) -> None:
