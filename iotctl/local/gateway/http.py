@@ -180,7 +180,11 @@ class HttpGateway:
         try:
             self._local(request)
             who = websocket.verify_presigned(
-                request.raw_path.partition("?")[2], request.headers, self._secret, clock.real_now()
+                request.raw_path.partition("?")[2],
+                request.headers,
+                self._secret,
+                clock.real_now(),
+                self._store.region,
             )
         except AwsError as error:
             who = Refusal(error.message)

@@ -31,7 +31,7 @@ _LOW_WATER = 1024 * 1024
 
 
 def verify_presigned(
-    query: str, headers: Mapping[str, str], secret_for: Callable[[str], str | None], now: datetime, path: str = PATH
+    query: str, headers: Mapping[str, str], secret_for: Callable[[str], str | None], now: datetime, region: str = ""
 ) -> Principal | Refusal:
     """Who presigned `GET https://HOST/mqtt?QUERY`, if the signature and its time are right.
 
@@ -40,10 +40,10 @@ def verify_presigned(
         headers: those of the request, found whatever their case; `host` and those that are signed must be there.
         secret_for: the secret access key of an access key id, None where there is none.
         now: the time, with its zone.
-        path: the path of the URL.
+        region: that it must be signed for; empty: any.
 
     """
-    found = verify("GET", path, query, headers, secret_for, now, service=_SERVICE)
+    found = verify("GET", PATH, query, headers, secret_for, now, service=_SERVICE, region=region)
     return found if isinstance(found, Refusal) else Principal(found.key_id, certificate=False)
 
 

@@ -67,6 +67,7 @@ def verify(
     now: datetime,
     *,
     service: str,
+    region: str = "",
     payload: str = EMPTY,
 ) -> Presigned | Refusal:
     """Who presigned this request, if the signature and its time are right.
@@ -79,6 +80,7 @@ def verify(
         secret_for: the secret access key of an access key id, None where there is none.
         now: the time, with its zone.
         service: what it must be signed for.
+        region: that it must be signed for; empty: any.
         payload: what stands for the body in the signature.
 
     AWS's clients of `iotdevicegateway` sign without X-Amz-Security-Token and append it afterwards, others sign it as
@@ -92,10 +94,12 @@ def verify(
     scope = given.get("X-Amz-Credential", "").split("/")
     if given.get("X-Amz-Algorithm") != _ALGORITHM or len(scope) != 5:
         return Refusal("not signed with Signature Version 4", "AuthorizationQueryParametersError")
-    key_id, date, region, signed_for, end = scope
+    key_id, date, signed_region, signed_for, end = scope
     signed = tuple(given.get("X-Amz-SignedHeaders", "").split(";"))
     if signed_for != service or end != _END:
         return Refusal(f"not signed for {service}", "AuthorizationQueryParametersError")
+    if region and signed_region != region:
+        return Refusal(f"signed for the region {signed_region}, not {region}", "AuthorizationQueryParametersError")
     if "host" not in signed or list(signed) != sorted(set(signed)) or not all(name in headers for name in signed):
         return Refusal("the signed headers are not those of the request", "SignatureDoesNotMatch")
     late = _lateness(given, date, now)
@@ -104,7 +108,7 @@ def verify(
     secret = secret_for(key_id)
     if secret is None:
         return Refusal("the access key is unknown", "InvalidAccessKeyId")
-    key = _key(secret, (date, region, service))
+    key = _key(secret, (date, signed_region, service))
     for unsigned in ({_SIGNATURE, _TOKEN}, {_SIGNATURE}):
         pairs = ((name, value) for name, value in parameters if name not in unsigned)
         request = _canonical_request(method, path, pairs, signed, headers, payload)
@@ -162,7 +166,8 @@ def _key(secret: str, scope: Iterable[str]) -> bytes:
 
 
 def _signature(key: bytes, moment: str, scope: str, request: str) -> str:
-    text = "\n".join((_ALGORITHM, moment, scope, sha256(request.encode()).hexdigest()))
+    # Headers may be any bytes, which Python's text has as surrogates.
+    text = "\n".join((_ALGORITHM, moment, scope, sha256(request.encode(errors="surrogateescape")).hexdigest()))
     return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 

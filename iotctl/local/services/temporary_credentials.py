@@ -102,7 +102,7 @@ def check(store: Store, found: Credentials, token: str) -> None:
         AwsError: InvalidToken, ExpiredToken.
 
     """
-    if not hmac.compare_digest(found.token.encode(), token.encode()):
+    if not hmac.compare_digest(found.token.encode(), token.encode(errors="surrogateescape")):
         raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
     if store.now() >= found.expires:
         raise AwsError("ExpiredToken", "The provided token has expired.")

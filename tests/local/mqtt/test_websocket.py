@@ -28,17 +28,23 @@ HOST = "localhost:8443"
 
 
 def presigned(
-    *, service: str = "iotdevicegateway", token: str | None = None, expires: int = 60, host: str = HOST
+    *,
+    service: str = "iotdevicegateway",
+    region: str = "us-east-1",
+    token: str | None = None,
+    expires: int = 60,
+    host: str = HOST,
 ) -> str:
     """The query of a URL that botocore presigned now."""
     request = AWSRequest("GET", f"wss://{host}/mqtt")
-    SigV4QueryAuth(Credentials(KEY_ID, SECRET, token), service, "us-east-1", expires).add_auth(request)
+    SigV4QueryAuth(Credentials(KEY_ID, SECRET, token), service, region, expires).add_auth(request)
     return request.url.partition("?")[2]
 
 
 def verify(query: str, host: str = HOST, after: float = 0) -> Principal | Refusal:
     """The answer to a query, so many seconds later."""
-    return verify_presigned(query, {"host": host}, {KEY_ID: SECRET}.get, datetime.now(UTC) + timedelta(seconds=after))
+    now = datetime.now(UTC) + timedelta(seconds=after)
+    return verify_presigned(query, {"host": host}, {KEY_ID: SECRET}.get, now, "us-east-1")
 
 
 @pytest.mark.parametrize("token", [None, "tok/en+="])
@@ -52,9 +58,11 @@ def test_accepted(token: str | None) -> None:
     [
         (str, HOST, 0, "not signed"),
         (presigned, "localhost:1", 0, "does not match"),
+        (presigned, "no UTF-8: \udcff", 0, "does not match"),
         (presigned, HOST, 61, "expired"),
         (presigned, HOST, -400, "in the future"),
         (lambda: presigned(service="iot"), HOST, 0, "not signed for"),
+        (lambda: presigned(region="eu-west-1"), HOST, 0, "for the region eu-west-1"),
         (lambda: presigned() + "&extra=1", HOST, 0, "does not match"),
         (lambda: presigned() + "&X-Amz-Date=20200101T000000Z", HOST, 0, "twice"),
         (lambda: presigned().replace("X-Amz-Expires=60", "X-Amz-Expires=600000"), HOST, 0, "does not match"),
