@@ -50,6 +50,7 @@ def test_artifacts_of_a_manifest() -> None:
         (artifact("https://example.com/x"), "neither in S3 nor Greengrass'"),
         (artifact("s3://bucket/.."), "no file name"),
         (artifact("s3://bucket/a/"), "no file name"),
+        (artifact("s3://bucket/...zip", Unarchive="ZIP"), "no file name"),
         (artifact("s3://bucket/x", Digest="c2hvcnQ="), "without a SHA-256 digest"),
         (artifact("s3://bucket/x", Algorithm="MD5"), "without a SHA-256 digest"),
         ({"Uri": "s3://bucket/x"}, "without a SHA-256 digest"),

@@ -102,11 +102,14 @@ def test_an_action_that_fails(world: World) -> None:
 
 
 def test_what_of_an_action_was_done_is_taken_back_where_it_fails(world: World) -> None:
-    """Two groups, of which one is not there: the thing is in none of them."""
+    """Two groups, of which one is not there: the thing is in none of them, and no event says it is."""
     audit = prepared(world)
+    world.call("UpdateEventConfigurations", eventConfigurations={"THING_GROUP_MEMBERSHIP": {"Enabled": True}})
     groups = {"addThingsToThingGroupParams": {"thingGroupNames": ["quarantine", "nowhere"]}}
     world.call("CreateMitigationAction", actionName="both", roleArn=ROLE, actionParams=groups)
+    world.store.drain()
     assert "FAILED" == start(world, "mend", {"auditTaskId": audit}, **{EXPIRING: ["both"]})["taskStatus"]
+    assert ["$local/due/mend"] == [event.topic for event in world.store.drain()]
     assert [] == world.call("ListThingsInThingGroup", thingGroupName="quarantine")["things"]
 
 

@@ -191,7 +191,8 @@ def _artifact(found: Found, given: Mapping[str, Any]) -> Artifact:
     name = uri.rpartition("/")[2] if "/" in uri else uri.partition(":")[2]
     if not (s3_place(uri) or uri.startswith(_GREENGRASS)):
         raise Failed(f"{found.name} has the artifact {uri}, which is neither in S3 nor Greengrass'", Code.ARTIFACT_URI)
-    if name in {"", ".", ".."} or "\0" in name or "\\" in name:
+    # The stem is the directory that an archive is unpacked to.
+    if {name, PurePosixPath(name).stem} & {"", ".", ".."} or "\0" in name or "\\" in name:
         raise Failed(f"{found.name} has the artifact {uri}, which has no file name", Code.ARTIFACT_URI)
     try:
         digest = base64.b64decode(given["Digest"], validate=True)

@@ -70,14 +70,11 @@ def attempt(
         things: the things that have to do with it.
 
     """
-    store.execute("SAVEPOINT mitigation")
     try:
-        apply(store, params, resource, things)
+        with store.attempt():
+            apply(store, params, resource, things)
     except AwsError as error:
-        store.execute("ROLLBACK TO mitigation")
         return error
-    finally:
-        store.execute("RELEASE mitigation")
     return None
 
 
