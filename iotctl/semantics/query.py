@@ -9,6 +9,7 @@ not. Sources: the developer guide's query-syntax, example-queries and managing-i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ MAX_BYTES: Final = 1000
 MAX_TERMS: Final = 7
 MAX_STARS: Final = 2
 MAX_QUESTION_MARKS: Final = 5
+_DEEPEST: Final = 32  # parentheses and negations inside each other: AWS names no limit, seven terms need few
 
 Scalar: TypeAlias = str | int | float | bool
 Fields: TypeAlias = Mapping[str, Sequence[Scalar]]
@@ -174,7 +176,10 @@ def number_of(value: Scalar) -> float | None:
         return None
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) else None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON has integers of any length; as a text such a one is infinite too
+        return math.inf if value > 0 else -math.inf
 
 
 def folded(value: Scalar) -> str:
@@ -203,6 +208,7 @@ class _Reading:
     def __init__(self, tokens: list[Token]) -> None:
         self.left = tokens
         self.terms = 0
+        self._depth = 0
 
     def alternatives(self, field: str | None) -> Node:
         parts = [self._conjunction(field)]
@@ -220,10 +226,16 @@ class _Reading:
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
     def _negation(self, field: str | None) -> Node:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise QueryError(f"Query string is nested more than {_DEEPEST} levels deep")
         if self._next_is("word", "NOT") or self._next_is("minus"):
             self.left.pop(0)
-            return Not(self._negation(field))
-        return self._primary(field)
+            found: Node = Not(self._negation(field))
+        else:
+            found = self._primary(field)
+        self._depth -= 1
+        return found
 
     def _primary(self, field: str | None) -> Node:
         kind, text = self._take()

@@ -30,9 +30,10 @@ CLASSIC: Final = "aws_nucleus_classic"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,128}")
 _TYPES: Final = tuple(f"aws.greengrass.{kind}" for kind in ("generic", "lambda", "plugin", "nucleus"))
-_DEPENDENCIES: Final = frozenset({"HARD", "SOFT"})
-_SCHEMES: Final = frozenset({"s3", "docker"})
-_UNARCHIVE: Final = frozenset({"NONE", "ZIP"})
+_DEPENDENCIES: Final = ("HARD", "SOFT")
+_SCHEMES: Final = ("s3", "docker")
+_UNARCHIVE: Final = ("NONE", "ZIP")
+_PERMISSIONS: Final = ("NONE", "OWNER", "ALL")
 _TEXTS: Final = ("ComponentDescription", "ComponentPublisher")
 
 
@@ -241,7 +242,7 @@ def _artifact(where: str, artifact: Any) -> None:  # noqa: ANN401  checked here
     if artifact.get("Unarchive", "NONE") not in _UNARCHIVE:
         raise RecipeError(f"{where}.Unarchive must be NONE or ZIP")
     permission = artifact.get("Permission") or {}
-    if not isinstance(permission, dict) or not set(permission.values()) <= {"NONE", "OWNER", "ALL"}:
+    if not isinstance(permission, dict) or not all(one in _PERMISSIONS for one in permission.values()):
         raise RecipeError(f"{where}.Permission must hold Read and Execute, each NONE, OWNER or ALL")
 
 

@@ -110,9 +110,9 @@ def rollout(configuration: Mapping[str, Any] | None) -> Rollout:
         return Rollout(base=most, most=most)
     base, factor = exponential["baseRatePerMinute"], _decimal(exponential["incrementFactor"])
     _bounded("baseRatePerMinute", base, 1, MOST_PER_MINUTE)
-    _places("incrementFactor", factor, 1)
     if not Decimal("1.1") <= factor <= 5:
         raise RolloutError(f"incrementFactor must be between 1.1 and 5, not {factor}")
+    _places("incrementFactor", factor, 1)
     if base > most:
         raise RolloutError(f"baseRatePerMinute {base} is more than maximumPerMinute {most}")
     criteria = exponential["rateIncreaseCriteria"]
@@ -154,9 +154,9 @@ def abort_criteria(configuration: Mapping[str, Any] | None) -> tuple[AbortCriter
     found = []
     for criterion in (configuration or {}).get("criteriaList", ()):
         threshold = _decimal(criterion["thresholdPercentage"])
-        _places("thresholdPercentage", threshold, 2)
         if not 0 <= threshold <= 100:
             raise RolloutError(f"thresholdPercentage must be between 0 and 100, not {threshold}")
+        _places("thresholdPercentage", threshold, 2)
         _bounded("minNumberOfExecutedThings", criterion["minNumberOfExecutedThings"], 1)
         kind = criterion["failureType"]
         failures = frozenset(FAILURES if kind == _ALL else (kind,))

@@ -189,9 +189,9 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise ScheduleError(f"{text!r} is not a date and time such as 2030-01-31T23:59Z") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _values(field: str, least: int, most: int, names: Mapping[str, int] | None = None) -> frozenset[int]:

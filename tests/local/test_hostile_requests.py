@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -13,13 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iotctl.aws import service_model
+from iotctl.local.services import OPERATIONS, AwsError, Message
+from iotctl.local.services.greengrass.health import on_health
+from tests import vectors
 from tests.local.conftest import send
+from tests.local.greengrass.conftest import health
 from tests.local.test_service_model import BUILT, SIGNED_FOR, valid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from botocore.model import Shape
 
+    from iotctl.local.store import Store
     from iotctl.target import Platform
+    from tests.local.conftest import Raw
 
 TEXT = st.text(max_size=20) | st.sampled_from(
     ["\ud800", "9" * 400, "-1", "1e400", "nan", "a" * 900, "..", "%00", "'; --"]
@@ -79,6 +88,78 @@ def test_no_request_breaks_the_platform(running: Platform, asked: tuple[str, str
     answer = send(running, method, path, body, service=service, headers=headers)
     assert answer.status < 500, answer.body
     assert answer.status == 200 or answer.error
+
+
+DEEP = '{"a":' * 3000 + "1" + "}" * 3000
+UNPARSABLE = "https://[bucket/key"
+JOB = {"jobId": "j", "targets": ["arn:aws:iot:us-east-1:123456789012:thing/t"]}
+TEMPLATE = {"templateName": "t", "provisioningRoleArn": "arn:aws:iam::123456789012:role/r"}
+
+
+def recipe(artifact: dict[str, Any] | None = None, **more: Any) -> dict[str, bytes]:
+    """The parameters of CreateComponentVersion."""
+    manifests = [{"Artifacts": [{"Uri": "s3://b/k", **(artifact or {})}]}]
+    named = {"RecipeFormatVersion": "2020-01-25", "ComponentName": "c", "ComponentVersion": "1.0.0"}
+    return {"inlineRecipe": json.dumps({**named, "Manifests": manifests, **more}).encode()}
+
+
+@vectors.rows(
+    ("operation", "parameters"),
+    [
+        ("iot:CreateJob", {**JOB, "document": DEEP}),
+        ("iot:CreateJob", {**JOB, "documentSource": UNPARSABLE}),
+        ("iot:CreateJob", {**JOB, "document": f'{{"a":"${{aws:iot:s3-presigned-url:{UNPARSABLE}}}"}}'}),
+        ("iot:CreatePolicy", {"policyName": "p", "policyDocument": DEEP}),
+        ("iot:CreateProvisioningTemplate", {**TEMPLATE, "templateBody": DEEP}),
+        ("greengrassv2:CreateComponentVersion", {"inlineRecipe": DEEP.encode()}),
+        ("greengrassv2:CreateComponentVersion", recipe(ComponentDependencies={"x": {"DependencyType": []}})),
+        ("greengrassv2:CreateComponentVersion", recipe({"Unarchive": []})),
+        ("greengrassv2:CreateComponentVersion", recipe({"Permission": {"Read": []}})),
+    ],
+)
+def test_a_document_that_is_none_is_the_caller_s_error(
+    store: Store, operation: str, parameters: dict[str, Any]
+) -> None:
+    """JSON too deep for a parser, values of another type, a URL that is none."""
+    with pytest.raises(AwsError):
+        OPERATIONS[operation](store, **parameters)
+
+
+def test_a_report_that_is_none_is_ignored(store: Store) -> None:
+    """A core cannot make the listener of health reports fail."""
+    OPERATIONS["iot:CreateThing"](store, thingName="core")
+    for wrong in (
+        {"overallDeviceStatus": []},
+        {"sequenceNumber": 10**30},
+        {"timestamp": 10**400},
+        {"components": [{"componentName": []}]},
+        {"components": [{"componentName": "c", "status": []}]},
+        {"components": [{"componentName": "c", "status": "RUNNING", "componentStatusDetails": 1}]},
+        {"deploymentInformation": "d"},
+    ):
+        report = json.dumps({**health("core"), **wrong}).encode()
+        on_health(store, Message("$aws/things/core/greengrassv2/health/json", report, "core"))
+
+
+@pytest.mark.parametrize("name", ["contentType=%00", "responseTopic=a/%2B", "responseTopic=%00"])
+def test_what_no_client_may_send_is_not_published(raw: Callable[..., Raw], name: str) -> None:
+    """MQTT has no U+0000 in a text, nor a wildcard in a topic: a client that got one would hang up."""
+    assert "InvalidRequestException" == raw("POST", f"/topics/a?qos=1&{name}", b"", service="iotdata").error
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("x-amz-mqtt5-user-properties", r'[{"a":"\ud800"}]'),
+        ("x-amz-mqtt5-user-properties", r'[{"\u0000":"a"}]'),
+        ("x-amz-mqtt5-user-properties", "[" * 5000),
+        ("x-amz-mqtt5-correlation-data", "é"),
+    ],
+)
+def test_what_no_client_may_send_in_a_header(raw: Callable[..., Raw], header: str, value: str) -> None:
+    """The same in user properties, which are base64 in a header, and in correlation data."""
+    sent = base64.b64encode(value.encode()).decode() if "user" in header else value.encode()
+    assert "InvalidRequestException" == raw("POST", "/topics/a", b"", service="iotdata", headers={header: sent}).error
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,13 @@ def test_examples_of_the_guide(query: str, holds: bool) -> None:
         "thingName:(attributes.a:b)",
         "x" * 1001,
         "a:b:c",
+        "(" * 400 + "a" + ")" * 400,
+        "-" * 900 + "a",
+        "NOT " * 200 + "a",
     ],
 )
 def test_what_is_refused(query: str) -> None:
-    """Leading wildcards, versions, too many terms or wildcards, and what is not a query."""
+    """Leading wildcards, versions, too many terms, wildcards or levels, and what is not a query."""
     with pytest.raises(QueryError):
         parse(query)
 
@@ -122,6 +125,12 @@ def test_special_characters_are_escaped() -> None:
 
     assert parse(r"thingName:a\:b\*c").holds(fields)
     assert not parse(r"thingName:a\:bxc").holds(fields)
+
+
+def test_a_number_beyond_what_a_float_holds_is_infinite() -> None:
+    """JSON has integers of any length, and a device may report one."""
+    assert parse("shadow.reported.x>1").holds({"shadow.reported.x": [10**400]})
+    assert not parse("shadow.reported.x>1").holds({"shadow.reported.x": [-(10**400)]})
 
 
 @given(st.text(max_size=60))

@@ -125,7 +125,7 @@ def test_two_decimals_are_exact(failed: int, expected: bool) -> None:
     assert expected == found.met({"FAILED": failed, "SUCCEEDED": 10_000 - failed})
 
 
-@vectors.rows("threshold", [10.999, 100.01, -1])
+@vectors.rows("threshold", [10.999, 100.01, -1, 1e300, 1e-300])
 def test_bad_thresholds(threshold: float) -> None:
     """At most two decimals, from 0 to 100."""
     criterion = {"failureType": "ALL", "thresholdPercentage": threshold, "minNumberOfExecutedThings": 1}

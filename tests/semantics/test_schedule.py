@@ -171,6 +171,7 @@ def allowed(configuration: dict[str, Any]) -> bool:
     "configuration",
     [
         {"startTime": "tomorrow"},
+        {"startTime": "0001-01-01T00:00+14:00"},
         {"maintenanceWindows": [{"startTime": "0 22 * * ? *", "durationInMinutes": 1431}]},
         {"maintenanceWindows": [{"startTime": "0 22 * * ? *", "durationInMinutes": 0}]},
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from iotctl.local.store import Store
 
 DEFAULT_SIZE: Final = 25
-_SCALARS: Final = (str, int, float)
 
 
 def page(
@@ -46,10 +44,10 @@ def page(
 
     """
     limit = size or DEFAULT_SIZE
-    listing = zlib.crc32(json.dumps([select, list(parameters), ascending]).encode())
+    listing = json.dumps([select, list(parameters), ascending])
     direction, after = ("ASC", ">") if ascending else ("DESC", "<")
     order = ", ".join(f"{column} {direction}" for column in by)
-    place = _opened(token, listing, len(by)) if token else []
+    place = _opened(token, listing) if token else []
     columns, marks = ", ".join(by), ", ".join("?" * len(by))
     where = f"WHERE ({columns}) {after} ({marks})" if token else ""
     sql = f"SELECT * FROM ({select}) {where} ORDER BY {order} LIMIT ?"  # noqa: S608  every part is the caller's own text
@@ -57,20 +55,20 @@ def page(
     if len(rows) <= limit:
         return rows, None
     rows.pop()
-    return rows, _sealed([listing, *(rows[-1][column] for column in by)])
+    return rows, _sealed(listing, [rows[-1][column] for column in by])
 
 
-def _sealed(value: list[Any]) -> str:
-    return base64.b64encode(json.dumps(value).encode()).decode()
+def _sealed(listing: str, place: list[Any]) -> str:
+    """A token: where a listing goes on, behind a checksum of both, so that no other place and no other listing fits."""
+    text = json.dumps(place)
+    return base64.b64encode(f"{zlib.crc32((listing + text).encode()):08x}{text}".encode()).decode()
 
 
-def _opened(token: str, listing: int, length: int) -> list[Any]:
+def _opened(token: str, listing: str) -> list[Any]:
     try:
-        value = json.loads(base64.b64decode(token, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Invalid token for pagination") from error
-    whole = isinstance(value, list) and len(value) == length + 1 and all(type(part) in _SCALARS for part in value)
-    if not whole or value[0] != listing:
+        place: list[Any] = json.loads(base64.b64decode(token, validate=True)[8:])
+    except (ValueError, RecursionError):
+        place = []
+    if not place or token != _sealed(listing, place):
         raise invalid("Invalid token for pagination")
-    place: list[Any] = value[1:]
     return place

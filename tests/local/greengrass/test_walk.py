@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import paho.mqtt.client as paho
 
+from iotctl.local.services import OPERATIONS
 from tests.local.clients import Mqtt
 from tests.local.greengrass.conftest import BUCKET, Core, health
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from iotctl.local.store import Store
     from iotctl.target import Platform
     from tests.local.conftest import Name
 
@@ -163,3 +165,18 @@ def test_a_group_deployment_as_nucleus_lite_does_it(
 def gg_arn(platform: Platform) -> str:
     """The beginning of Greengrass' ARNs."""
     return f"arn:aws:greengrass:{platform.region}:{platform.account_id}"
+
+
+def test_a_shadow_that_says_nonsense_is_no_report(store: Store) -> None:
+    """What a device writes into its own shadow cannot fail the operators' calls."""
+    thing = OPERATIONS["iot:CreateThing"](store, thingName="core")["thingArn"]
+    made = OPERATIONS["greengrassv2:CreateDeployment"](store, targetArn=thing, components={})["deploymentId"]
+    configuration = f"{store.arn('configuration', 'greengrass')}:thing/core:1"
+    for status, details in ([], {}), ("LOST", {}), ("FAILED", "x"):
+        reported = {"fleetConfigurationArnForStatus": configuration, "status": status, "statusDetails": details}
+        state = json.dumps({"state": {"reported": reported}}).encode()
+        OPERATIONS["iot-data:UpdateThingShadow"](
+            store, thingName="core", shadowName="AWSManagedGreengrassV2Deployment", payload=state
+        )
+        found = OPERATIONS["greengrassv2:GetDeployment"](store, deploymentId=made)["deploymentStatus"]
+        assert ("FAILED" if status == "FAILED" else "ACTIVE") == found

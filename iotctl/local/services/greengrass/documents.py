@@ -111,7 +111,7 @@ def _component(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _object(name: str, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise validation(f"configurationUpdate.merge of {name} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise validation(f"configurationUpdate.merge of {name} is not a JSON object")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from iotctl import text
+from iotctl.errors import Usage
 from iotctl.local.services import on
 from iotctl.local.services.greengrass import records
 from iotctl.local.services.things import find as find_thing
@@ -45,10 +47,11 @@ LOCAL: Final = "LOCAL"
 
 _STATES: Final = frozenset({"NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING", "ERRORED", "BROKEN", "FINISHED"})
 _GONE: Final = "UNINSTALLED"
-_HEALTH: Final = frozenset({"HEALTHY", "UNHEALTHY"})
+_HEALTH: Final = ("HEALTHY", "UNHEALTHY")
 _LONGEST: Final = 255
 _LONGEST_DETAILS: Final = 1000
 _MOST: Final = 1000
+_LARGEST: Final = 2**63 - 1  # what SQLite holds
 
 
 class _BadReport(ValueError):
@@ -62,14 +65,17 @@ def on_health(store: Store, message: Message) -> None:
     if find_thing(store, name) is None:
         return
     try:
-        report = _object(json.loads(message.payload))
-        status, sequence, at = report.get("overallDeviceStatus"), report.get("sequenceNumber"), report.get("timestamp")
-        if status not in _HEALTH or type(sequence) is not int or not isinstance(at, int | float):
+        report = _object(text.loads(message.payload, name="the report"))
+        sequence, at = report.get("sequenceNumber"), report.get("timestamp")
+        numbers = type(sequence) is int and type(at) in {int, float} and max(abs(sequence), abs(at)) <= _LARGEST
+        if report.get("overallDeviceStatus") not in _HEALTH or not numbers:
             return
         components = [_object(one) for one in _list(report.get("components"))]
+        for one in components:
+            _object(one.get("componentStatusDetails") or {})
         deployment = _object(report.get("deploymentInformation") or {})
         chunk = _object(report.get("chunkInfo") or {})
-    except (ValueError, RecursionError):
+    except (ValueError, Usage):
         return
     before = store.row("SELECT sequence, reported FROM greengrass_core WHERE name = ?", name)
     if before and sequence < before["sequence"] and at / 1000 < before["reported"]:
@@ -77,7 +83,9 @@ def on_health(store: Store, message: Message) -> None:
     _keep_core(store, name, report, sequence, at / 1000)
     begins = chunk.get("chunkId", 1) == 1
     if report.get("messageType") == "COMPLETE" and begins:
-        _forget_others(store, name, {one.get("componentName") for one in components}, whole="chunkId" not in chunk)
+        _forget_others(
+            store, name, {_text(one.get("componentName")) for one in components}, whole="chunkId" not in chunk
+        )
     for one in components:
         _keep_component(store, name, one)
     _keep_said(store, name, deployment)
@@ -110,7 +118,7 @@ def _keep_core(store: Store, name: str, report: Mapping[str, Any], sequence: int
     )
 
 
-def _forget_others(store: Store, core: str, named: set[Any], *, whole: bool) -> None:
+def _forget_others(store: Store, core: str, named: set[str], *, whole: bool) -> None:
     """Forget what a complete report does not name; where only its first part is here, everything."""
     for row in store.rows("SELECT name FROM greengrass_installed WHERE core = ?", core):
         if not whole or row["name"] not in named:
@@ -118,13 +126,13 @@ def _forget_others(store: Store, core: str, named: set[Any], *, whole: bool) -> 
 
 
 def _keep_component(store: Store, core: str, one: Mapping[str, Any]) -> None:
-    name, state, version = _text(one.get("componentName")), one.get("status"), _text(one.get("version"))
+    name, state, version = (_text(one.get(key)) for key in ("componentName", "status", "version"))
     if state == _GONE:
         store.execute("DELETE FROM greengrass_installed WHERE core = ? AND name = ?", core, name)
         return
     if not name or state not in _STATES:
         return
-    details = _object(one.get("componentStatusDetails") or {})
+    details = one.get("componentStatusDetails") or {}
     before = store.row("SELECT * FROM greengrass_installed WHERE core = ? AND name = ?", core, name)
     now = store.now()
     same = before and (before["version"], before["state"]) == (version, state)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from iotctl.local.store import Store
 
 _OF_THING: Final = {"SUCCEEDED": "COMPLETED"}
+# What a core may say in its shadow: EffectiveDeploymentExecutionStatus, but COMPLETED, which is AWS's word for it.
+_SAID: Final = ("QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "CANCELED")
 _EXECUTION: Final = {"REMOVED": "CANCELED"}  # EffectiveDeploymentExecutionStatus has no word for it
 _CAUSES: Final = ("deployment-failure-cause", "failureCause", "detailed-deployment-status", "detailedStatus")
 _STACKS: Final = ("deployment-error-stack", "errorStack")
@@ -104,11 +106,12 @@ def reported(store: Store, deployment: Deployment) -> dict[str, Any] | None:
         return dict(deployment.outcome) if deployment.outcome else None
     found = shadows.find(store, deployment.target.name, names.SHADOW)
     state: Mapping[str, Any] = (found.reported if found else None) or {}
-    if state.get("fleetConfigurationArnForStatus") != _configuration(store, deployment):
+    status, details = state.get("status"), state.get("statusDetails")
+    if state.get("fleetConfigurationArnForStatus") != _configuration(store, deployment) or status not in _SAID:
         return None
     return {
-        "status": state.get("status"),
-        "details": state.get("statusDetails") or {},
+        "status": status,
+        "details": details if isinstance(details, dict) else {},
         "modified": found.timestamp if found else 0,
     }
 

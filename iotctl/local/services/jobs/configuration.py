@@ -123,7 +123,7 @@ def check_document(document: str, configuration: Mapping[str, Any]) -> None:
         raise invalid(f"The job document cannot be larger than {LARGEST} bytes")
     try:
         content = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid("The job document is not valid JSON") from error
     if not isinstance(content, dict):
         raise invalid("The job document must be a JSON object")

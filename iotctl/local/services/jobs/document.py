@@ -36,9 +36,12 @@ def placeholders(document: str) -> list[str]:
 
 def object_of(url: str) -> tuple[str, str] | None:
     """The bucket and the key of an S3 URL; None: it is not one."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:  # brackets that are no IPv6 address
+        return None
     path = unquote(parts.path).removeprefix("/")
-    host = parts.hostname or ""
     if parts.scheme != "https" or not path:
         return None
     if _PATH_HOST.fullmatch(host):
