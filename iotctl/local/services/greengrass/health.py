@@ -66,9 +66,8 @@ def on_health(store: Store, message: Message) -> None:
         return
     try:
         report = _object(text.loads(message.payload, name="the report"))
-        sequence, at = report.get("sequenceNumber"), report.get("timestamp")
-        numbers = type(sequence) is int and type(at) in {int, float} and max(abs(sequence), abs(at)) <= _LARGEST
-        if report.get("overallDeviceStatus") not in _HEALTH or not numbers:
+        sequence, at = _number(report.get("sequenceNumber"), int), _number(report.get("timestamp"), int, float)
+        if report.get("overallDeviceStatus") not in _HEALTH:
             return
         components = [_object(one) for one in _list(report.get("components"))]
         for one in components:
@@ -168,6 +167,12 @@ def _keep_said(store: Store, core: str, deployment: Mapping[str, Any]) -> None:
 
 def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401  whatever a device sent
     if not isinstance(value, dict):
+        raise _BadReport
+    return value
+
+
+def _number(value: Any, *kinds: type) -> Any:  # noqa: ANN401  whatever a device sent
+    if type(value) not in kinds or abs(value) > _LARGEST:
         raise _BadReport
     return value
 
