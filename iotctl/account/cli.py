@@ -58,12 +58,15 @@ def iam(
     """Print the least-privilege IAM policy for a command, ready to attach."""
     import json
 
+    from iotctl import text
     from iotctl.account import needs
     from iotctl.semantics import permissions
 
-    words = " ".join(command)
-    operations = command if all(":" in word for word in command) else {**needs.OPERATIONS, **needs.VARIANTS}.get(words)
+    words, known = " ".join(command), {**needs.OPERATIONS, **needs.VARIANTS}
+    operations = command if all(":" in word for word in command) else known.get(words)
     if operations is None:
-        raise Usage(f"nothing is known of {words!r}", hint=f"one of: {', '.join((*needs.OPERATIONS, *needs.VARIANTS))}")
+        meant = text.nearest(words, known)
+        asked = f"iotctl account iam {meant}; " if meant else ""
+        raise Usage(f"nothing is known of {words!r}", hint=f"{asked}one of: {', '.join(known)}")
     document = permissions.policy(operations)
     return Result(document, text=json.dumps(document, indent=2))

@@ -122,9 +122,13 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:DescribeCACertificate",
         "iot:DescribeCertificate",
         "iot:DescribeThing",
+        "iot:ListAttachedPolicies",
+        "iot:ListTagsForResource",
+        "iot:ListThingPrincipals",
         "iot:RegisterCACertificate",
         "iot:RegisterCertificate",
         "iot:RegisterCertificateWithoutCA",
+        "iot:UpdateThing",
         "iot-data:GetThingShadow",
         "iot-data:UpdateThingShadow",
     ),
@@ -228,6 +232,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *_ORDER,
         "iot:CreateJob",
         "iot:GetJobDocument",
+        "iot:ListTagsForResource",
         "s3:AbortMultipartUpload",
         "s3:CompleteMultipartUpload",
         "s3:CreateMultipartUpload",
@@ -356,6 +361,17 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
 """By command, those that it only may need too."""
 
 VARIANTS: Final[dict[str, tuple[str, ...]]] = {
+    "onboard apply aws-bulk": (
+        *OPERATIONS["onboard apply"],
+        "iot:DescribeThingRegistrationTask",
+        "iot:ListThingRegistrationTaskReports",
+        "iot:ListThingRegistrationTasks",
+        "iot:StartThingRegistrationTask",
+        "s3:PutObject",
+    ),
+    # The role that things are registered with is handed over with the CA.
+    "onboard apply jitp": (*OPERATIONS["onboard apply"], "iam:PassRole"),
+    "onboard status jitp": ("iot:DescribeThing", "sts:GetCallerIdentity"),
     "audit run defender": (
         *_SCOPE,
         "iot:CancelAuditTask",
@@ -368,4 +384,4 @@ VARIANTS: Final[dict[str, tuple[str, ...]]] = {
         "iot:UpdateAccountAuditConfiguration",
     ),
 }
-"""Commands that need other operations with an option: `audit run --engine defender`."""
+"""Commands that need other operations with an option: `onboard apply --engine jitp`, `audit run --engine defender`."""

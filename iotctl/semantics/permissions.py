@@ -109,6 +109,8 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "iot:CreateThingGroup": ("iot:CreateThingGroup", "iot:TagResource"),
     "iot:CreateThingType": ("iot:CreateThingType", "iot:TagResource"),
     "iot:CreateBillingGroup": ("iot:CreateBillingGroup", "iot:TagResource"),
+    "iot:RegisterCACertificate": ("iot:RegisterCACertificate", "iot:TagResource"),
+    "iot:StartThingRegistrationTask": ("iam:PassRole", "iot:StartThingRegistrationTask"),
     # No IAM permission is needed for one's own identity.
     "sts:GetCallerIdentity": (),
 }

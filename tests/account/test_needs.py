@@ -13,6 +13,7 @@ from iotctl.semantics import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Ran
 
@@ -40,6 +41,27 @@ def test_the_iam_policy_of_a_command_is_ready_to_attach(iotctl: Callable[..., Ra
     ][0]["Action"]
     refused = iotctl("account", "iam", "make", "coffee")
     assert (2, True) == (refused.code, "one of: onboard plan" in refused.stderr)
+    assert "iotctl account iam onboard apply" in iotctl("account", "iam", "onboard", "aply").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("onboard apply", ("--adopt", "--verify", "--ca", "registered")),
+        ("onboard apply aws-bulk", ("--ca", "registered", "--engine", "aws-bulk")),
+        ("onboard apply jitp", ("--ca", "registered", "--engine", "jitp")),
+    ],
+)
+@pytest.mark.usefixtures("platform")
+def test_the_policy_of_a_command_allows_what_its_options_do(
+    iotctl: Callable[..., Ran], tmp_path: Path, command: str, options: tuple[str, ...]
+) -> None:
+    """What a run with them says that it needs."""
+    (tmp_path / "fleet.csv").write_text("thing_name,thing_type,thing_groups,shadow:a\nneeds-1,kind,here,\n")
+    words = ("--bundles", str(tmp_path / "out"), "--dry-run", "-o", "json")
+    ran = iotctl("onboard", "apply", str(tmp_path / "fleet.csv"), *words, *options)
+    allowed = permissions.actions({**needs.OPERATIONS, **needs.VARIANTS}[command])
+    assert set() == set(ran.envelope["data"]["iamActions"]) - set(allowed)
 
 
 def test_every_command_that_calls_aws_has_its_policy() -> None:
