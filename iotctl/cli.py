@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from iotctl.journal import Outcome
     from iotctl.plan import Plan
+    from iotctl.world import World
 
 CAPABILITIES: Final = ("onboard", "shadow", "ota", "audit", "infer", "account", "local")
 GROUPS: Final = (("onboard", "certs"),)
@@ -226,9 +227,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
             finally:
                 journal.record(plan.run_id, waiting)
             if plan.wait and ended is None and not caught:
-                failed = {failure.on for failure in kept}
-                if late := engine.still_waiting(plan, world, failed):
-                    ended = _late(plan, late)
+                ended = _awaited(plan, world, kept)
         counts["done"] += before
         code = _code_of(plan, counts, kept, ended, caught)
         journal.finish(plan.run_id, code)
@@ -264,11 +263,23 @@ def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
     }
 
 
+def _awaited(plan: Plan, world: World, kept: list[Failure]) -> Error | None:
+    """Wait for what must become true after a plan's steps; why it has not: what was changed is changed all the same."""
+    from iotctl import engine
+
+    try:
+        late = engine.still_waiting(plan, world, {failure.on for failure in kept})
+    except Error as error:
+        return error
+    return _late(plan, late) if late else None
+
+
 def _late(plan: Plan, late: list[str]) -> errors.Timeout:
     assert plan.wait is not None
     shown = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
     return errors.Timeout(
-        f"{text.count(len(late), plan.noun)} of {len(plan.rows):,} have not {plan.wait.what}"
+        f"{len(late):,} of {text.count(len(plan.rows), plan.noun)} {'has' if len(late) == 1 else 'have'} not"
+        f" {plan.wait.what}"
         f" within {plan.wait.seconds:g} s ({shown}); they may still",
         hint="the change is made; iotctl shadow diff shows who is behind",
     )

@@ -170,8 +170,9 @@ def run_lock(path: Path, what: str) -> Iterator[None]:
             ) from error
         started = clock.iso(clock.now())
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "what": what}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        with explained(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from iotctl import clock, files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -62,7 +62,9 @@ class Kept:
         self._audits = audits
         self._target = f"{target.kind} {target.account_id} {target.region}"
         self._waiting: list[tuple[str, str, str, str]] = []
-        self._connection = _open(files.private_directory(home) / FILE_NAME)
+        self._path = files.private_directory(home) / FILE_NAME
+        self._connection = _open(self._path)
+        self._damaged = False
         if audits:
             self._begin(fresh=fresh)
 
@@ -72,16 +74,20 @@ class Kept:
     def __exit__(self, *_: object) -> None:
         self._flush()
         self._connection.close()
+        if self._damaged:
+            self._path.unlink(missing_ok=True)
 
     def known(self, op: str, keys: Iterable[str]) -> dict[str, Any]:
         """Which of these are known already, with their values."""
         if not self._concerns(op):
             return {}
-        found = self._connection.execute(
-            "SELECT key, value FROM answer WHERE target = ? AND op = ? AND key IN (SELECT value FROM json_each(?))",
-            (self._target, op, json.dumps(list(keys))),
-        )
-        return {key: json.loads(value) for key, value in found}
+        rows: list[tuple[str, str]] = []
+        with self._forgiving():
+            rows = self._connection.execute(
+                "SELECT key, value FROM answer WHERE target = ? AND op = ? AND key IN (SELECT value FROM json_each(?))",
+                (self._target, op, json.dumps(list(keys))),
+            ).fetchall()
+        return {key: json.loads(value) for key, value in rows}
 
     def keep(self, op: str, key: str, value: Any) -> None:  # noqa: ANN401  any JSON value
         """Keep one answer: a JSON value."""
@@ -94,30 +100,40 @@ class Kept:
     def forget(self) -> None:
         """The audit is through: keep the certificates, nothing else."""
         self._waiting = [each for each in self._waiting if each[1] == CERTIFICATES]
-        with contextlib.suppress(sqlite3.OperationalError), self._connection:
+        with self._forgiving():
             self._connection.execute("DELETE FROM answer WHERE target = ? AND op != ?", (self._target, CERTIFICATES))
             self._connection.execute("DELETE FROM unfinished WHERE target = ?", (self._target,))
 
     def _begin(self, *, fresh: bool) -> None:
         """Go on with an audit that was stopped, or note that one begins."""
-        row = self._connection.execute(_UNFINISHED, (self._target, CERTIFICATES)).fetchone()
+        row = None
+        with self._forgiving():
+            row = self._connection.execute(_UNFINISHED, (self._target, CERTIFICATES)).fetchone()
         begun = clock.moment(row[0]) if row else None
         if begun and not fresh and clock.now() - begun < GOOD_FOR:
             self.begun = begun
         else:
             self.forget()
-            with self._connection:
-                now = clock.iso(clock.now())
+            now = clock.iso(clock.now())
+            with self._forgiving():
                 self._connection.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?)", (self._target, now))
 
     def _concerns(self, op: str) -> bool:
         return self._audits or op == CERTIFICATES
 
     def _flush(self) -> None:
-        # A full disk, or another audit that writes: what is not kept is read again.
-        with contextlib.suppress(sqlite3.OperationalError), self._connection:
+        with self._forgiving():
             self._connection.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?)", self._waiting)
         self._waiting = []
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """A full disk, another audit that writes: what is not kept is read again. A damaged file is made anew."""
+        try:
+            with self._connection:
+                yield
+        except sqlite3.DatabaseError as error:
+            self._damaged = self._damaged or not isinstance(error, sqlite3.OperationalError)
 
 
 def _open(path: Path) -> sqlite3.Connection:

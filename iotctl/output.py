@@ -254,12 +254,16 @@ class Output:
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        console = Console(file=self._out, no_color=not self._color, highlight=False)
         drawn = RichTable(box=None, pad_edge=False, header_style="bold" if self._color else "")
-        for column in table.columns:
-            drawn.add_column(Text(column.title or column.key), overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(Text(_cell(row.get(column.key))) for column in table.columns))
-        Console(file=self._out, no_color=not self._color, highlight=False).print(drawn)
+        rows = [[_cell(row.get(column.key)) for column in table.columns] for row in table.rows]
+        # Ids are copied into the next command: they stay in one piece where half of the line has room for them.
+        whole = all(len(cells[0]) <= console.width // 2 for cells in rows)
+        for place, column in enumerate(table.columns):
+            drawn.add_column(Text(column.title or column.key), overflow="fold", no_wrap=whole and not place)
+        for cells in rows:
+            drawn.add_row(*map(Text, cells))
+        console.print(drawn)
 
     def _ids(self, table: Table) -> None:
         key = table.columns[0].key

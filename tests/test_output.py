@@ -222,6 +222,15 @@ def test_a_table_on_a_terminal_is_aligned_and_headed(monkeypatch: pytest.MonkeyP
     assert all(40 >= len(line) for line in lines)
 
 
+def test_an_id_stays_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied into the next command; what stands beside it folds."""
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"thingName": "1de8712484ac", "state": "y" * 60}
+    stdout, _ = _written("table", _result(row), terminal=True)
+    assert "1de8712484ac" in stdout.split()
+    assert 60 == stdout.count("y")
+
+
 @pytest.mark.parametrize(
     ("variables", "color", "painted"),
     [({}, True, True), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, True, False), ({}, False, False)],

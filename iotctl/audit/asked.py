@@ -144,7 +144,8 @@ def severity(word: str) -> Severity:
 
 def scope(thing_group: str | None, search: str | None, things: str | None) -> Scope | None:
     """The things that were named; None: all."""
-    return Scope(None, thing_group, search, things) if thing_group or search or things else None
+    named = any(word is not None for word in (thing_group, search, things))
+    return Scope(None, thing_group, search, things) if named else None
 
 
 def reports(text: str | None) -> dict[str, Path]:

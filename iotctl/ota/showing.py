@@ -6,7 +6,7 @@ import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, text
+from iotctl import clock, scope, text
 from iotctl.errors import NotFound, Usage
 from iotctl.ota import table
 from iotctl.ota.failures import Failures
@@ -62,7 +62,10 @@ def device(context: Context, thing_name: str, found: Subject | None) -> Result:
     """
     aws = context.aws
     if found is None:
-        listed = itertools.islice(_executions(aws, thing_name), _MOST_SHOWN)
+        try:
+            listed = list(itertools.islice(_executions(aws, thing_name), _MOST_SHOWN))
+        except NotFound as error:
+            raise scope.no_thing(thing_name, error) from error
         rows = [_row(job_id, summary) for job_id, summary in listed]
         return Result({"thingName": thing_name, "executions": rows}, Table(_OF_DEVICE[:-1], rows))
     rows = []
@@ -75,7 +78,7 @@ def device(context: Context, thing_name: str, found: Subject | None) -> Result:
         details = (execution.get("statusDetails") or {}).get("detailsMap") or {}
         rows.append({**_row(job_id, execution), "statusDetails": details})
     if not rows:
-        aws.call("iot:DescribeThing", thingName=thing_name)
+        scope.existing(aws, scope.Scope(thing_name))
         raise NotFound(
             f"{thing_name} has nothing of {found.name}: it is none of its things, or was not notified yet",
             on=thing_name,

@@ -125,6 +125,8 @@ def diff(
 
     aws = ctx.obj.aws
     if other is not None:
+        if any(word is not None for word in (thing_group, search, things, file)):
+            raise Usage("two things are compared with each other, and with nothing else", hint=f"leave {other} out")
         left, right = (_existing(documents.read(aws, each, name), name) for each in (thing or "", other))
         one, two = ({key: shadow.section(key) for key in ("desired", "reported")} for shadow in (left, right))
         titles = (left.thing_name, right.thing_name)
@@ -154,6 +156,7 @@ def diff(
 @options.command(app, name="list", example="iotctl shadow list pump-7", exits=(Exit.NOT_FOUND,))
 def list_(ctx: Ctx, thing: Thing) -> Result:
     """List a thing's shadows: the classic one, then the named ones."""
+    from iotctl import scope
     from iotctl.shadow import documents
 
     aws = ctx.obj.aws
@@ -173,7 +176,7 @@ def list_(ctx: Ctx, thing: Thing) -> Result:
                 }
             )
     if not rows:
-        aws.call("iot:DescribeThing", thingName=thing)
+        scope.existing(aws, scope.Scope(thing))
     columns = tuple(Column(key, key.upper()) for key in ("version", "desired", "reported", "delta"))
     return Result({"thingName": thing, "shadows": rows}, Table((Column("shadowName", "SHADOW"), *columns), rows))
 
@@ -292,7 +295,7 @@ def _json_file(source: str | None) -> Any:  # noqa: ANN401  any JSON value
     if source is None:
         return None
     try:
-        document = sys.stdin.read() if source == "-" else Path(source).read_bytes()
+        document = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise Usage(f"{source} cannot be read: {error.strerror}", on=source) from error
     return text.loads(document, name="standard input" if source == "-" else source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,25 @@ def test_what_was_read_is_known_to_the_next(tmp_path: Path) -> None:
         )
     with Kept(tmp_path, Target("aws", "123456789012", "us-east-1")) as other:
         assert {} == other.known(CERTIFICATES, "c")
+
+
+def test_a_file_that_cannot_be_used_costs_reads_and_no_audit(tmp_path: Path) -> None:
+    """One whose pages are damaged is made anew by the next audit; one that another program writes is let alone."""
+    stopped(tmp_path)
+    path = tmp_path / kept.FILE_NAME
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with Kept(tmp_path, TARGET) as one:
+        assert {} == one.known(CERTIFICATES, "c")
+    stopped(tmp_path)
+    with contextlib.closing(sqlite3.connect(path)) as other, Kept(tmp_path, TARGET) as one:
+        other.execute("BEGIN EXCLUSIVE")
+        one._connection.execute("PRAGMA busy_timeout = 1")
+        one._begin(fresh=True)
+        one.keep(CERTIFICATES, "d", "PEM")
+        one._flush()
+    with Kept(tmp_path, TARGET) as one:
+        assert {"c": "PEM"} == one.known(CERTIFICATES, ["c", "d"])
 
 
 @pytest.mark.parametrize("how", ["fresh", "much later"])

@@ -123,6 +123,7 @@ def test_diff(iotctl: Iotctl, things: list[str], tmp_path: Path) -> None:
     )
     between = iotctl("shadow", "diff", things[0], things[1], "-o", "json").envelope["data"]["differences"]
     assert ["/desired/b", "/reported/b", "/reported/only"] == [row["path"] for row in between]
+    assert 2 == iotctl("shadow", "diff", things[0], things[1], "-g", things[0]).code
     fleet = iotctl("shadow", "diff", "-g", things[0])
     assert [things[0]] == [line.split("\t")[0] for line in fleet.stdout.splitlines()]
     assert "1 of 3 things deviate; 1 have no such shadow" in fleet.stderr
