@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import text
 from iotctl.errors import Usage
+from iotctl.semantics.checks.declared import ancestry
 from iotctl.semantics.state import ABSENT
 
 if TYPE_CHECKING:
@@ -193,10 +194,30 @@ def _of_membership(finding: Finding, known: Known) -> Mend:
     thing, group = _thing(finding, known), finding.flaw.key.partition(".")[2]
     add, remove = (_member(f"{verb}ThingGroup", group, thing.name) for verb in ("AddThingTo", "RemoveThingFrom"))
     if finding.flaw.reason == "NOT_IN_GROUP":
-        return Mend(finding, f"add {thing.name} to {group}", (add,), (remove,))
+        above = _from_above(finding, thing, group, known.fleet.parents)
+        if above is None:
+            return Mend(finding, f"add {thing.name} to {group}", (add,), (remove,))
+        leave, back = (_member(f"{verb}ThingGroup", above, thing.name) for verb in ("RemoveThingFrom", "AddThingTo"))
+        return Mend(finding, f"move {thing.name} from {above} down to {group}", (leave, add), (remove, back))
     if group not in thing.groups:
         raise _no_way(finding, f"{thing.name} is in a group below {group}")
     return Mend(finding, f"remove {thing.name} from {group}", (remove,), (add,))
+
+
+def _from_above(finding: Finding, thing: Thing, group: str, parents: Mapping[str, str]) -> str | None:
+    """The group above, which a thing leaves for one below it: AWS has a thing in one group of a hierarchy at most.
+
+    Raises:
+        Usage: it is in another branch, and which of the two is right is nobody's but a person's to say.
+
+    """
+    line = ancestry(group, parents)
+    for other in thing.groups:
+        if other in line:
+            return other
+        if ancestry(other, parents)[0] == line[0]:
+            raise _no_way(finding, f"{thing.name} is in {other}, of the same hierarchy")
+    return None
 
 
 def _of_attribute(finding: Finding, known: Known) -> Mend:

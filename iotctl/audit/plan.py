@@ -23,8 +23,9 @@ _PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "iot:AttachPolicy": ("policyName", "target"),
     "iot:DetachPolicy": ("policyName", "target"),
     "iot:UpdateThing": ("thingName", "thingTypeName", "removeThingType", "attributePayload"),
-    "iot:AddThingToThingGroup": ("thingGroupName", "thingName"),
+    # A thing is in one group of a hierarchy at most, so it leaves one before it goes into another.
     "iot:RemoveThingFromThingGroup": ("thingGroupName", "thingName"),
+    "iot:AddThingToThingGroup": ("thingGroupName", "thingName"),
     "iot-data:UpdateThingShadow": ("thingName", "shadowName", "payload"),
     "iot:UpdateCertificate": ("certificateId", "newStatus"),
     "iot:UpdateCACertificate": ("certificateId", "newStatus"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,28 @@ def test_what_mends_each_kind_of_finding(tmp_path: Path) -> None:
             (op, {key: value for key, value in given.items() if key != "policyDocument"}) for op, given in made.calls
         )
         assert (reason, calls, undo) == (reason, shown, made.undo)
+
+
+def test_a_thing_moves_down_its_hierarchy(tmp_path: Path) -> None:
+    """AWS has it in one group of a hierarchy: it leaves the group above first; from another branch people move it."""
+    parents = {"all": "site", "spare": "elsewhere", "oslo": "site"}
+
+    def mended(group: str) -> mend.Mend:
+        things = [replace(THING, groups=(group,))]
+        found, known = findings(tmp_path, things=things, certificates=[], parents=parents)
+        return mend.mended(found["NOT_IN_GROUP group.all"], known)
+
+    def call(verb: str, group: str) -> mend.Call:
+        return f"iot:{verb}ThingGroup", {"thingGroupName": group, "thingName": "p1"}
+
+    made = mended("site")
+    assert "move p1 from site down to all" == made.does
+    assert (call("RemoveThingFrom", "site"), call("AddThingTo", "all")) == made.calls
+    assert (call("RemoveThingFrom", "all"), call("AddThingTo", "site")) == made.undo
+    operations = [step.op for step in plan.fixing([made], TARGET).each]
+    assert operations.index("iot:RemoveThingFromThingGroup") < operations.index("iot:AddThingToThingGroup")
+    with pytest.raises(Usage, match="p1 is in oslo, of the same hierarchy"):
+        mended("oslo")
 
 
 @pytest.mark.parametrize(
