@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from iotctl.local.gateway.answers import Answer
 from iotctl.local.services import OPERATIONS, AwsError, certificates, principals
+from iotctl.semantics.names import THING_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,7 @@ class CoreApi:
 
     def _check_thing(self, client: Client, thing_name: str) -> None:
         principal = certificates.arn_of(self._store, client.principal.identity)
-        if not principals.attached(self._store, principal, thing_name):
+        if THING_NAME.fault(thing_name) or not principals.attached(self._store, principal, thing_name):
             raise AwsError("AccessDeniedException", "Access Denied")
 
     def _permit(self, client: Client, action: str, resource: str) -> None:

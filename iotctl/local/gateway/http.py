@@ -216,6 +216,7 @@ class HttpGateway:
                 if answered is not None:
                     return answered
             service = device_api.service(path) if device is not None else self._own(caller, dialect).service
+            await s3.send_continue(request)
             body = await request.read()
         except AwsError as error:
             return "", answers.error(dialect, 403, error.code, error.message, request_id)

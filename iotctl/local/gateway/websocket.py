@@ -56,13 +56,12 @@ async def serve_websocket(request: web.BaseRequest, broker: Broker, principal: P
     writer = asyncio.create_task(transport.write_out())
     connection.connection_made(transport)
     try:
-        async for message in response:
-            if message.type is not WSMsgType.BINARY:
-                await response.close(code=WSCloseCode.UNSUPPORTED_DATA)
-                break
+        while (message := await response.receive()).type is WSMsgType.BINARY:
             connection.data_received(message.data)
             await transport.readable.wait()
-        if response.close_code not in {None, WSCloseCode.ABNORMAL_CLOSURE, WSCloseCode.UNSUPPORTED_DATA}:
+        if message.type is WSMsgType.TEXT:
+            await response.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        elif message.type is WSMsgType.CLOSE:
             # A close frame is a client's goodbye, like DISCONNECT (developer guide, "Lifecycle events").
             connection.will = None
             connection.end(DisconnectReason.CLIENT_INITIATED_DISCONNECT)

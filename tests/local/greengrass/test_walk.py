@@ -108,6 +108,8 @@ def test_a_group_deployment_as_nucleus_lite_does_it(
 
         iot.create_role_alias(roleAlias=name("tes"), roleArn=f"arn:aws:iam::{running.account_id}:role/TES")
         path = f"/role-aliases/{name('tes')}/credentials"
+        for other in (name("other"), "\xff"):
+            assert 403 == one.https("GET", path, headers={"x-amzn-iot-thingname": other}).status
         given = one.https("GET", path, headers={"x-amzn-iot-thingname": one.name}).json["credentials"]
         reader = boto3.client(
             "s3",

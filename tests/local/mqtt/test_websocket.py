@@ -122,24 +122,32 @@ def test_text_frame(gateway: Gateway) -> None:
     assert aiohttp.WSMsgType.CLOSE == run(gateway, scenario)
 
 
-@pytest.mark.parametrize("goodbye", [True, False])
-def test_close_frame_is_a_goodbye(gateway: Gateway, goodbye: bool) -> None:
-    """After a close frame the will is not published, after a connection that breaks it is."""
+@pytest.mark.parametrize("how", ["close frame", "reset", "end of stream", "no frame", "text frame"])
+def test_close_frame_is_a_goodbye(gateway: Gateway, how: str) -> None:
+    """After a close frame the will is not published, after a connection that ends in any other way it is."""
     watcher = gateway.client("watcher")
     watcher.subscribe("wills", "$aws/events/presence/disconnected/c")
 
     async def scenario(socket: aiohttp.ClientWebSocketResponse) -> None:
         await socket.send_bytes(encode(Connect(V311, "c", will=Will("wills", b"")), V311))
         await socket.receive()
-        if goodbye:
+        transport = socket._response.connection.transport
+        if how == "close frame":
             await socket.close()
+        elif how == "reset":
+            transport.abort()
+        elif how == "end of stream":
+            transport.close()
+        elif how == "no frame":
+            transport.write(b"\xff" * 8)
         else:
-            socket._response.connection.transport.abort()
+            await socket.send_str("x")
+        await socket.receive()
 
     run(gateway, scenario)
     topics = [watcher.receive().topic]
     topics += [each.topic for each in watcher.quiet()]
-    assert ["$aws/events/presence/disconnected/c", *([] if goodbye else ["wills"])] == topics
+    assert ["$aws/events/presence/disconnected/c", *([] if how == "close frame" else ["wills"])] == topics
 
 
 def test_much_over_a_websocket(gateway: Gateway) -> None:

@@ -233,7 +233,7 @@ class S3Gateway:
         body = Body.of(request.headers)
         writing = Writing(self._store, body.algorithms)
         try:
-            await _continue(request)
+            await send_continue(request)
             async for data in body.blocks(request.content):
                 await asyncio.to_thread(writing.write, data)
             written = await asyncio.to_thread(writing.finish)
@@ -252,7 +252,7 @@ def _in_its_own_words() -> Iterator[None]:
         raise AwsError(S3_CODES[error.code], error.message) from error
 
 
-async def _continue(request: web.BaseRequest) -> None:
+async def send_continue(request: web.BaseRequest) -> None:
     """Let a client send its body that waits to hear whether it is wanted."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -278,7 +278,7 @@ async def _document(request: web.BaseRequest, *, must_be_checked: bool) -> bytes
         raise AwsError("MaxMessageLengthExceeded", "Your request was too big.")
     if must_be_checked and not body.is_checked:
         raise AwsError("InvalidRequest", "Missing required header for this request: Content-MD5")
-    await _continue(request)
+    await send_continue(request)
     data = b"".join([block async for block in body.blocks(request.content)])
     sums = {}
     for algorithm in body.algorithms:
