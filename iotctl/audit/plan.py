@@ -49,9 +49,10 @@ def fixing(mends: Sequence[Mend], target: Target, *, group: str = "", job: str =
     run_id = _identity("audit fix", target, [[one.finding.finding_id, one.calls, group, job] for one in mends])
     rows = [_row(one, number) for number, one in enumerate(mends, 1)]
     shared = [_group(group)] if group else []
-    for job_id, things, first in _jobs(mends, run_id) if job else ():
+    for job_id, things, its in _jobs(mends, run_id) if job else ():
         shared.append(_job(job_id, [target.arn(f"thing/{name}") for name in things], job))
-        rows[first]["undo"].append(["iot:CancelJob", {"jobId": job_id, "force": True}])
+        for number in its:
+            rows[number]["undo"].append(["iot:CancelJob", {"jobId": job_id, "force": True}])
     does = "; ".join(one.does for one in mends[:5]) + ("; …" if len(mends) > 5 else "")
     return Plan(
         command="audit fix",
@@ -77,12 +78,20 @@ def undoing(run_id: str, done: Iterable[Mapping[str, Any]], target: Target) -> P
         target: where.
 
     """
+    made: set[str] = set()
+
+    def first(call: Sequence[Any]) -> bool:
+        """Whether it is not made for another finding already: one job may have been for several."""
+        key, before = text.canonical(list(call)), len(made)
+        made.add(key)
+        return len(made) > before
+
     rows = [
         {
             "thingName": one["thingName"],
             "line": number,
             "resource": one.get("resource", ""),
-            "calls": _by_operation([(op, params) for op, params in one["undo"]]),
+            "calls": _by_operation([(op, params) for op, params in filter(first, one["undo"])]),
         }
         for number, one in enumerate(done, 1)
     ]
@@ -142,16 +151,13 @@ def _group(name: str) -> Step:
     return Step("iot:CreateThingGroup", {"thingGroupName": name}, on_exists=(there,))
 
 
-def _jobs(mends: Sequence[Mend], run_id: str) -> Iterator[tuple[str, list[str], int]]:
-    """Each job's id, its things, and the row that it is taken back with."""
-    things: dict[str, int] = {}
-    for number, one in enumerate(mends):
-        for name in one.finding.flaw.things:
-            things.setdefault(name, number)
-    names = list(things)
+def _jobs(mends: Sequence[Mend], run_id: str) -> Iterator[tuple[str, list[str], list[int]]]:
+    """Each job's id, its things, and the rows that are about them."""
+    names = list(dict.fromkeys(name for one in mends for name in one.finding.flaw.things))
     for start in range(0, len(names), _MOST_TARGETS):
         part = names[start : start + _MOST_TARGETS]
-        yield f"iotctl-fix-{run_id}-{start // _MOST_TARGETS}", part, things[part[0]]
+        its = [number for number, one in enumerate(mends) if not set(part).isdisjoint(one.finding.flaw.things)]
+        yield f"iotctl-fix-{run_id}-{start // _MOST_TARGETS}", part, its
 
 
 def _job(job_id: str, targets: list[str], document: str) -> Step:

@@ -151,6 +151,17 @@ def test_a_thing_moves_down_its_hierarchy(tmp_path: Path) -> None:
         mended("oslo")
 
 
+def test_one_job_for_several_findings_is_canceled_once(tmp_path: Path) -> None:
+    """Each of them can be taken back, and the job is one."""
+    found, _ = findings(tmp_path, **FLEET)
+    two = [mend.Mend(found[key], "a job", ()) for key in ("THING_TYPE_DIFFERS type", "NOT_IN_GROUP group.all")]
+    rows = list(plan.fixing(two, TARGET, job="{}").rows)
+    assert [1, 1] == [len(row["undo"]) for row in rows]
+    assert {"iot:CancelJob": 1} == {
+        op: number for op, number in plan.undoing("r", rows, TARGET).calls.items() if number
+    }
+
+
 @pytest.mark.parametrize(
     "reason",
     ["ATTRIBUTE_DIFFERS attribute.line", "SHADOW_VALUE_DIFFERS shadow.config.desired.level"],
