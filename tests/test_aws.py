@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import logging
 import os
 import re
 import subprocess
 import sys
-import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -34,7 +30,7 @@ from iotctl.errors import (
     Unsupported,
     Usage,
 )
-from iotctl.target import Platform
+from tests.answering import Server, answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,54 +44,13 @@ sso_role_name = ops
 [sso-session company]
 sso_start_url = https://company.awsapps.com/start
 sso_region = us-east-1"""
-_CLIENT_ERRORS = {"x-amzn-requestid": "req-1", "content-type": "application/json"}
-
-
-@dataclass
-class _Server:
-    """A server on this machine; `answers` are given one by one, the last for ever."""
-
-    url: str = ""
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-
-    def answer(self, status: int, body: object, **headers: str) -> None:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.answers.append((status, {**_CLIENT_ERRORS, **headers}, content))
-
-    def aws(self) -> Aws:
-        key, secret = "IOTCTLLOCAL0123456789", "s3cr3t-canary"
-        return Aws(platform=Platform(self.url, 0, 0, "", "123456789012", "us-east-1", 0, key, secret))
 
 
 @pytest.fixture
-def server() -> Iterator[_Server]:
+def server() -> Iterator[Server]:
     """One server a test."""
-    told = _Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            told.paths.append(self.path)
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, headers, body = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
-            self.send_response_only(status)
-            for name, value in {**headers, "content-length": str(len(body))}.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_PUT = do_GET  # noqa: N815  the names that the standard library calls
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        told.url = f"http://127.0.0.1:{serving.server_address[1]}"
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield told
-        serving.shutdown()
-        thread.join()
+    with answering() as found:
+        yield found
 
 
 def _fails(aws: Aws, op: str = "iot:DescribeThing", **params: Any) -> Error:
@@ -133,7 +88,7 @@ def _fails(aws: Aws, op: str = "iot:DescribeThing", **params: Any) -> Error:
         (422, "MalformedPolicyException", Refused),
     ],
 )
-def test_every_refusal_is_one_of_our_errors(server: _Server, status: int, code: str, expected: type[Error]) -> None:
+def test_every_refusal_is_one_of_our_errors(server: Server, status: int, code: str, expected: type[Error]) -> None:
     """Its class decides the exit code and whether it is tried again; AWS's code and request id are kept."""
     server.answer(status, {"message": "no\x1b[31m"}, x_amzn_errortype=code)
     error = _fails(server.aws())
@@ -141,7 +96,7 @@ def test_every_refusal_is_one_of_our_errors(server: _Server, status: int, code: 
     assert f"iot:DescribeThing: no\\x1b[31m ({code}, request id req-1)" == error.cause
 
 
-def test_an_index_that_is_off_is_not_a_thing_that_is_missing(server: _Server) -> None:
+def test_an_index_that_is_off_is_not_a_thing_that_is_missing(server: Server) -> None:
     """AWS says both with one code: "Index AWS_Things does not exist" is about no thing."""
     server.answer(404, {"message": "Index AWS_Things does not exist"}, x_amzn_errortype="ResourceNotFoundException")
     server.answer(404, {"message": "Thing index cannot be found"}, x_amzn_errortype="ResourceNotFoundException")
@@ -157,7 +112,7 @@ def test_an_index_that_is_off_is_not_a_thing_that_is_missing(server: _Server) ->
         (502, b"<html>bad gateway</html>"),
     ],
 )
-def test_garbage_is_never_an_answer(server: _Server, status: int, body: bytes) -> None:
+def test_garbage_is_never_an_answer(server: Server, status: int, body: bytes) -> None:
     """A captive portal, a cut answer: temporary, or an answer that holds nothing; never a crash."""
     server.answer(status, body)
     aws = server.aws()
@@ -167,14 +122,14 @@ def test_garbage_is_never_an_answer(server: _Server, status: int, body: bytes) -
         assert isinstance(error, Temporary)  # noqa: PT017  both ends are allowed
 
 
-def test_an_account_that_is_not_named_is_not_guessed(server: _Server) -> None:
+def test_an_account_that_is_not_named_is_not_guessed(server: Server) -> None:
     """A proxy that answers in the place of AWS ends the command before it acts."""
     server.answer(200, b"<a><b/></a>", content_type="text/xml")
     with pytest.raises(Temporary):
         _ = server.aws().target
 
 
-def test_one_attempt_or_several(server: _Server) -> None:
+def test_one_attempt_or_several(server: Server) -> None:
     """Callers that retry themselves get one attempt; reads are tried again by botocore."""
     server.answer(500, {"message": "no"}, x_amzn_errortype="InternalFailureException")
     aws = server.aws()
@@ -185,7 +140,7 @@ def test_one_attempt_or_several(server: _Server) -> None:
     assert 3 == len(server.paths)
 
 
-def test_pages_follow_the_tokens(server: _Server) -> None:
+def test_pages_follow_the_tokens(server: Server) -> None:
     """Every page, by `nextToken` or by marker, until there is no more."""
     server.answer(200, {"things": [{}], "nextToken": "n1"})
     server.answer(200, {"things": [{}]})
@@ -203,7 +158,7 @@ def test_pages_follow_the_tokens(server: _Server) -> None:
 
 
 @pytest.mark.parametrize(("ahead", "hint"), [(1200, r"-(119\d|120\d) s off"), (0, "the clock is right")])
-def test_a_refused_signature_says_how_far_the_clock_is_off(server: _Server, ahead: int, hint: str) -> None:
+def test_a_refused_signature_says_how_far_the_clock_is_off(server: Server, ahead: int, hint: str) -> None:
     """The server's date against ours."""
     date = format_datetime(clock.now() + timedelta(seconds=ahead), usegmt=True)
     server.answer(403, {}, x_amzn_errortype="InvalidSignatureException", date=date)
@@ -211,7 +166,7 @@ def test_a_refused_signature_says_how_far_the_clock_is_off(server: _Server, ahea
 
 
 @pytest.mark.parametrize("ahead", [-90, 0, 90])
-def test_how_far_the_clock_is_off(server: _Server, ahead: int) -> None:
+def test_how_far_the_clock_is_off(server: Server, ahead: int) -> None:
     """This clock against the date of an answer, good to one second."""
     said = clock.now()
     server.answer(200, _IDENTITY, date=format_datetime(said - timedelta(seconds=ahead), usegmt=True))
@@ -223,7 +178,7 @@ def test_how_far_the_clock_is_off(server: _Server, ahead: int) -> None:
 
 @pytest.mark.parametrize(("ahead", "off"), [(90, 90), (1, 0), (-90, -90)])
 def test_the_time_is_what_aws_last_said(
-    server: _Server, monkeypatch: pytest.MonkeyPatch, ahead: float, off: float
+    server: Server, monkeypatch: pytest.MonkeyPatch, ahead: float, off: float
 ) -> None:
     """Corrected by what this clock is off, unless that is no more than the date of an answer can tell."""
     monkeypatch.setattr(Aws, "kind", "aws")
@@ -236,7 +191,7 @@ def test_the_time_is_what_aws_last_said(
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": "noon"}])
-def test_an_answer_without_a_date_says_nothing_of_the_clock(server: _Server, headers: dict[str, str]) -> None:
+def test_an_answer_without_a_date_says_nothing_of_the_clock(server: Server, headers: dict[str, str]) -> None:
     """It is unknown, never right."""
     server.answer(200, _IDENTITY, **headers)
     assert server.aws().skew() is None
@@ -244,27 +199,27 @@ def test_an_answer_without_a_date_says_nothing_of_the_clock(server: _Server, hea
 
 def test_an_endpoint_that_is_not_there_is_temporary() -> None:
     """Named, at once."""
-    server = _Server(url="http://127.0.0.1:9")
+    server = Server(url="http://127.0.0.1:9")
     error = _fails(server.aws())
     assert (Temporary, "Unreachable") == (type(error), error.code)
     assert "http://127.0.0.1:9" in error.cause
 
 
 @pytest.mark.parametrize("op", ["iot:NoSuchOperation", "nosuchservice:X"])
-def test_an_operation_that_botocore_does_not_know(server: _Server, op: str) -> None:
+def test_an_operation_that_botocore_does_not_know(server: Server, op: str) -> None:
     """It says what to upgrade."""
     error = _fails(server.aws(), op)
     assert (Unsupported, "pip install --upgrade boto3") == (type(error), error.hint)
 
 
-def test_parameters_are_checked_before_a_read(server: _Server) -> None:
+def test_parameters_are_checked_before_a_read(server: Server) -> None:
     """A bug of ours is not sent."""
     with pytest.raises(Refused, match="would be refused"):
         server.aws().call("iot:DescribeThing", thingName=7)
     assert [] == server.paths
 
 
-def test_members_are_the_models(server: _Server) -> None:
+def test_members_are_the_models(server: Server) -> None:
     """The parameter names of an operation."""
     assert frozenset({"thingName"}) == server.aws().members("iot:DescribeThing")
     assert frozenset() == server.aws().members("iot:DescribeEventConfigurations")
@@ -334,7 +289,7 @@ def test_an_mfa_code_that_nobody_can_type_is_no_interruption() -> None:
     assert "MfaRequired" == found.code
 
 
-def test_a_report_comes_through_the_proxy_of_the_environment(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_comes_through_the_proxy_of_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """As everything else that is asked of AWS: in many a company there is no other way out."""
     server.answer(200, b"a report")
     monkeypatch.setenv("http_proxy", server.url)
@@ -342,7 +297,7 @@ def test_a_report_comes_through_the_proxy_of_the_environment(server: _Server, mo
     assert ["http://reports.invalid/one?X-Amz-Signature=s3cr3t"] == server.paths
 
 
-def test_secrets_stay_out_of_the_debug_log(server: _Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_stay_out_of_the_debug_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """`--debug` says every call, its time and request id; no header, no key."""
     server.answer(200, {"thingName": "pump"})
     with caplog.at_level(logging.DEBUG, "iotctl"):

@@ -59,7 +59,7 @@ def facts(
         groups=(group, *_below(aws, group)) if group is not None else (),
         template=template,
         bucket=order.bucket or target.bucket,
-        role=order.role or target.role(JOB_PRESIGN_ROLE),
+        role=target.role(order.role or JOB_PRESIGN_ROLE),
         key=SigningKey.create() if pretend and key is None else key,
         pretended=pretend and key is None,
         now=aws.now(),

@@ -61,7 +61,12 @@ class Words:
     bucket: Annotated[str, Option("--bucket", metavar="NAME", help="For the artifact [the account's own].")] = ""
     prefix: Annotated[str, Option("--prefix", help="Of its key in the bucket.")] = "ota"
     job_role: Annotated[
-        str, Option("--job-role", metavar="ARN", help="That AWS IoT presigns URLs with [iotctl-job-presign].")
+        str,
+        Option(
+            "--job-role",
+            metavar="ROLE",
+            help="Name or ARN of the role that AWS IoT presigns URLs with [iotctl-job-presign].",
+        ),
     ] = ""
     url_time: Annotated[str, Option("--url-time", metavar="1h", help="How long a presigned URL is good.")] = "1h"
     intended: Annotated[

@@ -34,9 +34,23 @@ def test_creating_twice_is_one_rollout(make: Make) -> None:
 
 
 def test_what_step_needs_is_in_tags_and_beside_the_artifact(make: Make) -> None:
-    """The tags name the record and its digest; the record holds both requests, the artifact lies beside it."""
+    """The tags name the record and its digest; the record holds both requests, the artifact lies beside it.
+
+    A role may be given by its name.
+    """
     pumps = make(4)
-    made = pumps.create("--canary", "2", "--pass", "75%", "--deadline", "24h", "--gate", 'reported.fw == "1.4.0"')
+    made = pumps.create(
+        "--canary",
+        "2",
+        "--pass",
+        "75%",
+        "--deadline",
+        "24h",
+        "--gate",
+        'reported.fw == "1.4.0"',
+        "--job-role",
+        "signer",
+    )
     iot = client("iot")
     job = iot.describe_job(jobId=f"{made}-canary")["job"]
     labels = Labels.parse(iot.list_tags_for_resource(resourceArn=job["jobArn"])["tags"])
@@ -56,7 +70,7 @@ def test_what_step_needs_is_in_tags_and_beside_the_artifact(make: Make) -> None:
     assert (pumps.directory / "pump.bin").read_bytes() == content
     assert hashlib.sha256(content).hexdigest() == found.record.sha256
     assert labels.record.startswith(f"s3://{bucket}/ota/{found.record.sha256}/")
-    assert "presignedUrlConfig" in job
+    assert f"arn:aws:iam::{pumps.platform.account_id}:role/signer" == job["presignedUrlConfig"]["roleArn"]
 
 
 def test_a_rollout_by_a_job_template_of_aws(make: Make) -> None:
