@@ -5,17 +5,18 @@ _iotctl() {
     -o|--output) COMPREPLY=($(compgen -W "table json quiet" -- "$current")); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case " account apply audit baseline cancel certs check checks core create delete demo devices diff doctor down env expiring feedback fix get handler iam infer keygen list local logs onboard ota plan profiles push reset retry rollback rotate run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
+    case "$word" in -*) ;; *) case " account apply audit baseline cancel certs check checks core create delete demo devices diff doctor down env expiring feedback fix get handler iam infer keygen list local logs nucleus onboard ota plan profiles push reset retry rollback rotate run set shadow show status step tail template trend undo up violations watch " in *" $word "*) words="${words:+$words }$word" ;; esac ;; esac
   done
   case "$words" in
     "") known="account audit infer local onboard ota shadow --help" ;;
-    "onboard") known="apply certs check doctor plan status undo --help" ;;
+    "onboard") known="apply certs check doctor nucleus plan status undo --help" ;;
     "onboard check") known="--delimiter --limit --map --no-claim --policy --help" ;;
     "onboard plan") known="--adopt --bundles --ca --ca-cert --ca-key-file --ca-passphrase-file --delimiter --encrypt-keys-to --key-type --limit --map --no-claim --policy --policy-on --quota --valid-days --verify --help" ;;
     "onboard apply") known="--adopt --bucket --bundles --ca --ca-cert --ca-key-file --ca-passphrase-file --delimiter --dry-run --encrypt-keys-to --engine --key-type --limit --map --no-claim --plan --policy --policy-on --quota --role --valid-days --verify --help" ;;
     "onboard status") known="--bundles --help" ;;
     "onboard undo") known="--bundles --dry-run --quota --wait --help" ;;
     "onboard doctor") known="--bundles --connect --passphrase-file --publish --role-alias --subscribe --watch --help" ;;
+    "onboard nucleus") known="--bundles --role-alias --root --user --help" ;;
     "onboard certs") known="expiring rotate --help" ;;
     "onboard certs expiring") known="--search --thing-group --things --within --help" ;;
     "onboard certs rotate") known="--anew --bundles --ca-cert --ca-key-file --ca-passphrase-file --dry-run --key-type --search --thing-group --things --timeout --valid-days --wait --help" ;;

@@ -16,6 +16,7 @@ complete -c iotctl -f -n "__iotctl_at 'onboard'" -a apply -d 'Register every thi
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a certs -d 'Certificates near their end, and new ones in their place.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a check -d 'Validate a fleet file, offline: rows, names, limits, duplicates; every bad line at once.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a doctor -d 'Why can this device not connect? Endpoint, clock, key, certificate, policies, client id; each with what mends it.'
+complete -c iotctl -f -n "__iotctl_at 'onboard'" -a nucleus -d 'Print the config.yaml of AWS IoT Greengrass nucleus lite for an onboarded core.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a plan -d 'Show, thing by thing, what apply would do and why; read-only.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a status -d 'What the runs on a bundles directory did: counts, or thing by thing.'
 complete -c iotctl -f -n "__iotctl_at 'onboard'" -a undo -d 'Take back what a run made, and only that: things, certificates, and what it made for all of them.'
@@ -82,6 +83,11 @@ complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l role-alias
 complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l subscribe
 complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l watch
 complete -c iotctl -n "__iotctl_at 'onboard doctor'" -l help
+complete -c iotctl -n "__iotctl_at 'onboard nucleus'" -l bundles
+complete -c iotctl -n "__iotctl_at 'onboard nucleus'" -l role-alias
+complete -c iotctl -n "__iotctl_at 'onboard nucleus'" -l root
+complete -c iotctl -n "__iotctl_at 'onboard nucleus'" -l user
+complete -c iotctl -n "__iotctl_at 'onboard nucleus'" -l help
 complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a expiring -d 'List certificates in use that end soon or have ended: of the things that are named, or of the whole fleet.'
 complete -c iotctl -f -n "__iotctl_at 'onboard certs'" -a rotate -d 'Give things new certificates, for new keys that their devices make and that never leave them.'
 complete -c iotctl -n "__iotctl_at 'onboard certs'" -l help

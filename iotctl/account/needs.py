@@ -167,6 +167,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         "iot:ListPrincipalThings",
         "iot:ListThingPrincipals",
     ),
+    "onboard nucleus": ("iot:DescribeEndpoint", "iot:DescribeRoleAlias"),
     "onboard doctor": (
         "greengrassv2:GetCoreDevice",
         "iam:GetRole",

@@ -30,6 +30,8 @@ _FIRST_SECONDS: Final = 10.0
 _PAUSES: Final = (0.1, 5.0)
 """Between two reads: the first, and the longest."""
 _FAILED: Final = frozenset({"FAILED", "TIMED_OUT", "CANCELED", "REJECTED"})
+_LEFT: Final = ("ROLLBACK_NOT_REQUESTED", "UNABLE_TO_ROLLBACK")
+"""Of a core's detailed status: what failed is still there."""
 _DONE: Final = frozenset({"SUCCEEDED", "COMPLETED"})
 _SHOWN: Final = 5
 
@@ -179,7 +181,7 @@ class Rollout:
                 raise RolloutFailed(
                     f"{asked['model']} {asked['version']} failed on {text.count(len(failed), 'core')} of {target}",
                     cause=text.sanitize(shown),
-                    hint="those cores run what they ran before; the core's log says more",
+                    hint=_after(target if arn.rpartition(":")[2].startswith("thing/") else f"-g {target}", failed),
                 )
             if states and all(state in _DONE for state, _ in states.values()):
                 return len(states)
@@ -240,6 +242,13 @@ class Rollout:
             if tally is not None and len(tally.cores) != before:
                 return True
         return False
+
+
+def _after(target: str, failed: Mapping[str, tuple[str, str]]) -> str:
+    """What to do after a failure; nucleus lite 2.6 never rolls back, whatever the deployment's policy asks for."""
+    if any(word in why for _, why in failed.values() for word in _LEFT):
+        return f"nothing was rolled back there, and it may start at the next boot: iotctl infer rollback {target}"
+    return "those cores run what they ran before; the core's log says more"
 
 
 def _each(act: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Effect:

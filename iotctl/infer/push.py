@@ -114,7 +114,7 @@ def pushing(context: Context, asked: Asked) -> Plan:
         asked.rolling.wait or asked.rolling.tail,
         asked.rolling.seconds,
         new,
-        (*_warnings(aws, asked, bucket, found, tried), *_unallowed(aws, now, made, new)),
+        (*_warnings(aws, asked, bucket, found, tried), *_unreached(aws, now), *_unallowed(aws, now, made, new)),
         tail(now, asked.name) if asked.rolling.tail else (),
         str(context.home / "infer" / now.target),
     )
@@ -267,6 +267,12 @@ def _warnings(aws: Aws, asked: Asked, bucket: str, found: model.Model, tried: tr
         yield "there is no --sample: every interval repeats an input of zeros"
     if tried and tried.kind == "classification" and not found.labels:
         yield "there are no --labels: classes are numbers"
+
+
+def _unreached(aws: Aws, now: Deployed) -> Iterator[str]:
+    """A deployment to a single core comes by its shadow, and nucleus lite (as of 2.6) listens for jobs only."""
+    if ":thing/" in now.arn and any(core.get("runtime") == observe.LITE for core in observe.cores(aws, now.arn)):
+        yield f"{now.target} runs nucleus lite, which takes deployments to thing groups only: -g GROUP reaches it"
 
 
 def _unallowed(aws: Aws, now: Deployed, made: Component, new: tuple[str, ...]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""onboard: check · plan · apply · status · undo · certs · doctor."""
+"""onboard: check · plan · apply · status · undo · certs · doctor · nucleus."""
 
 from __future__ import annotations
 
@@ -287,3 +287,32 @@ def doctor(
         connect=connect,
     )
     return doctor.examine(ctx.obj, asked)
+
+
+@options.command(
+    app,
+    example="iotctl onboard nucleus core-1 > config.yaml\niotctl onboard nucleus core-1 --bundles out --root /gg",
+    exits=(Exit.CONFLICT, Exit.AUTH, Exit.NOT_FOUND, Exit.INTEGRITY),
+)
+def nucleus(
+    ctx: Ctx,
+    thing: Annotated[str, typer.Argument(metavar="THING", help="An onboarded Greengrass core.")],
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", metavar="DIR", help="Where its bundle is [the only *-fleet here].")
+    ] = None,
+    role_alias: Annotated[
+        str, typer.Option("--role-alias", metavar="NAME", help="That gives it credentials; else iotctl's own.")
+    ] = "",
+    root: Annotated[
+        str, typer.Option("--root", metavar="DIR", help="Of the nucleus, on the core.")
+    ] = "/var/lib/greengrass",
+    user: Annotated[
+        str, typer.Option("--user", metavar="USER:GROUP", help="Who runs components there.")
+    ] = "gg_component:gg_component",
+) -> Result:
+    """Print the config.yaml of AWS IoT Greengrass nucleus lite for an onboarded core."""
+    from iotctl import bundle
+    from iotctl.onboard import nucleus
+
+    where = bundles or bundle.only_directory(Path.cwd())
+    return nucleus.written(ctx.obj, thing, where, role_alias, root, user)

@@ -77,7 +77,8 @@ class Nucleus:
         model = next((name for name in document["components"] if name.startswith(PREFIX)), "")
         release = document["components"].get(model, {}).get("version", "")
         failed = release in self._fails
-        details = {"detailedStatus": "FAILED_ROLLBACK_COMPLETE", "failureCause": "the install script ended with 1"}
+        # As nucleus lite 2.6 says it, whatever happened and whatever the policy asks for.
+        details = {"detailedStatus": "FAILED_ROLLBACK_NOT_REQUESTED"}
         status = {"status": "FAILED", "statusDetails": details} if failed else {"status": "SUCCEEDED"}
         nucleus.publish(f"{jobs}/{execution['jobId']}/{NAMESPACE}/update", status)
         if model and not failed:
@@ -191,10 +192,14 @@ def test_the_life_of_a_model(
 
         bad = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "3.0.0", *inputs, *common)
         assert 10 == bad.code
-        assert "the install script ended with 1" in bad.envelope["errors"][0]["cause"]
+        assert "FAILED_ROLLBACK_NOT_REQUESTED" in bad.envelope["errors"][0]["cause"]
+        assert f"iotctl infer rollback -g {name('line')}" in bad.envelope["errors"][0]["hint"]
         many = [word for number in range(30) for word in ("--on", "confidence > 0.9", "--do", f"publish:t/{number}")]
         large = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "4.0.0", *many, *common)
         assert (2, "RecipeTooLarge") == (large.code, large.envelope["errors"][0]["code"])
+        words = ("--name", name("other"), "--release", "1.0.0", "--dry-run", "-o", "json")
+        alone = iotctl("infer", "push", str(DIGITS), second.name, *words)
+        assert "nucleus lite, which takes deployments to thing groups only" in alone.stdout
         target = ("-g", name("line"), "--yes", "--wait", "-o", "json")
         rolled = iotctl("infer", "rollback", *target)
         assert (0, "2.0.0") == (rolled.code, rolled.envelope["data"]["modelVersion"])

@@ -36,10 +36,21 @@ def presigned(store: Store, recipe: Recipe, name: str) -> str | None:
         name: the artifact's place, `BUCKET/KEY`, or its file name where only one has it.
 
     """
-    places = list(dict.fromkeys(place for one in recipe.artifacts() if (place := s3_place(_uri(one)))))
-    exact = [place for place in places if "/".join(place) == name]
-    found = exact or [place for place in places if place[1].rpartition("/")[2] == name]
-    return presigned_get(store, *found[0], _PRESIGNED_SECONDS) if len(found) == 1 else None
+    found = [place for place in _places(recipe) if place[1].rpartition("/")[2] == name]
+    return placed(store, recipe, name) or (_given(store, found[0]) if len(found) == 1 else None)
+
+
+def placed(store: Store, recipe: Recipe, name: str) -> str | None:
+    """A URL of the artifact at exactly one place, `BUCKET/KEY`; None: the recipe has none there."""
+    return next((_given(store, place) for place in _places(recipe) if "/".join(place) == name), None)
+
+
+def _places(recipe: Recipe) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(place for one in recipe.artifacts() if (place := s3_place(_uri(one)))))
+
+
+def _given(store: Store, place: tuple[str, str]) -> str:
+    return presigned_get(store, *place, _PRESIGNED_SECONDS)
 
 
 def digested(store: Store, recipe: Recipe) -> dict[str, Any]:

@@ -89,10 +89,20 @@ def get_component_version_artifact(
     s3EndpointType: str | None = None,  # noqa: ARG001  there is one endpoint here
     iotEndpointType: str | None = None,  # noqa: ARG001  as above
 ) -> dict[str, Any]:
-    """A URL that gives an artifact to whoever has it."""
-    url = artifacts.presigned(store, known(store, arn).recipe, artifactName.lstrip("/"))
+    """A URL that gives an artifact to whoever has it.
+
+    Nucleus lite 2.6 asks with the ARN of the version that it resolved last, also for the files of an older one whose
+    recipe it still has: a rollback after a failure. Of a component on AWS it would get them from S3 itself, so here a
+    file that another version has is found there.
+    """
+    wanted = artifactName.lstrip("/")
+    name, _ = component_of(store, arn)
+    own = [known(store, arn)] if exists(store, arn) else []
+    url = artifacts.presigned(store, own[0].recipe, wanted) if own else None
+    others = (artifacts.placed(store, other.recipe, wanted) for other in versions_of(store, name) if url is None)
+    url = url or next(filter(None, others), None)
     if url is None:
-        raise not_found("Artifact", f"{arn}/{artifactName}")
+        raise not_found("Artifact", f"{arn}/{artifactName}") if own else not_found("Component", arn)
     return {"preSignedUrl": url}
 
 
