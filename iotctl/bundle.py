@@ -41,6 +41,7 @@ AUTHORITY: Final = "file:FleetAuthority"
 CA_KEY: Final = "fleet-ca.pem.key"
 CA_CERTIFICATE: Final = "fleet-ca.pem.crt"
 
+_ENCODER: Final = json.JSONEncoder(separators=(",\n  ", ": "))
 _LONGEST_NAME: Final = 200  # bytes of a file name; file systems allow 255
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
@@ -287,12 +288,14 @@ class Publisher:
             self._prepare(directory)
             if any(not params.get("certificatePem") for params in batch) and directory not in self._authorities:
                 self._authorities[directory] = load_ca(directory, self._given)
+            devices, stagings = directory / "devices", directory / ".staging"
             for params in batch:
-                place = directory / "devices" / directory_name(params["thingName"])
+                name = directory_name(params["thingName"])
+                place = devices / name
                 try:
                     found = _existing(place, params, self._passphrase)
                     if found is None:
-                        staging = directory / ".staging" / place.name
+                        staging = stagings / name
                         issued, chain = self._issued(directory, params)
                         found = _stage(staging, place, params, issued, chain)
                         staged[staging] = place
@@ -384,19 +387,24 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Is
         "certificateFile": CERTIFICATE,
         "rootCaFile": ROOT_CA,
     }
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(files.PRIVATE_DIRECTORY)
+    try:
+        staging.mkdir(files.PRIVATE_DIRECTORY)
+    except FileExistsError:
+        shutil.rmtree(staging)
+        staging.mkdir(files.PRIVATE_DIRECTORY)
+    # Four files for each of a million things: joining their names as text costs a tenth of what a Path does.
+    inside = f"{staging}/"
     if issued.private_key_pem:
-        files.write_new(staging / KEY, issued.private_key_pem)
-    files.write_new(staging / CERTIFICATE, (issued.certificate_pem + chain).encode(), 0o644)
-    files.write_new(staging / ROOT_CA, params["rootCa"].encode(), 0o644)
-    files.write_new(staging / CONFIG, _lines(config).encode(), 0o640)
+        files.write_new(inside + KEY, issued.private_key_pem)
+    files.write_new(inside + CERTIFICATE, (issued.certificate_pem + chain).encode(), 0o644)
+    files.write_new(inside + ROOT_CA, params["rootCa"].encode(), 0o644)
+    files.write_new(inside + CONFIG, _lines(config).encode(), 0o640)
     return Bundle(place, config, issued.certificate_id, issued.certificate_pem)
 
 
 def _lines(config: Mapping[str, Any]) -> str:
     """The config as JSON, a line a member; the encoder's own indentation would take a tenth of a bundle's time."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items()) + "\n}\n"
+    return f"{{\n  {_ENCODER.encode(config)[1:-1]}\n}}\n"
 
 
 def _staging(bundles: Path) -> Path:

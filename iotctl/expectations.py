@@ -27,7 +27,8 @@ def hold(what: str, expect: Expect, answer: Mapping[str, Any], scope: Mapping[st
             f"{what} {expect.path} is {short(found)}, not {short(wanted)}",
             code="Conflict",
             cause=cause,
-            hint="someone else made it, or the input has changed since: compare, then rename or delete one",
+            hint=expect.hint
+            or "someone else made it, or the input has changed since: compare, then rename or delete one",
         )
 
 

@@ -68,7 +68,7 @@ def ignores_case(directory: Path) -> bool:
     return False
 
 
-def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
+def write_new(path: Path | str, data: bytes, mode: int = PRIVATE_FILE) -> None:
     """Create a file with its mode, never replacing one; the caller syncs (`sync`) before it relies on it."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:

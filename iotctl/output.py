@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from iotctl import clock
 from iotctl.errors import Exit, worst
 from iotctl.result import Remark, Result
-from iotctl.text import count, lasting, redact, sanitize
+from iotctl.text import count, redact, sanitize
 
 if TYPE_CHECKING:
     from iotctl.lines import Flow
@@ -176,11 +176,9 @@ class Output:
 
     def describe(self, plan: Plan) -> None:
         """Say where, what and how long."""
-        seconds, binding = plan.duration()
         self._say(sanitize(f"{plan.target}: {plan.summary}"))
-        if binding and plan.target.kind != "local":
-            whose = "this account's" if plan.quotas else "AWS's default"
-            self._say(f"at {whose} quotas this takes at least {lasting(seconds)}; {binding} binds")
+        if pace := plan.pace():
+            self._say(pace)
         for change in plan.changes:
             self._say(sanitize(f"  {change}"))
         self.warn(plan)

@@ -86,6 +86,7 @@ class Expect:
         op: the read that gives the answer; None: the step's own answer.
         params: of that read; those it shares by name with the step are added.
         within: what is found is a list, and one of its elements must be equal.
+        hint: what to do where it does not hold; empty: what can be said of anything.
 
     """
 
@@ -94,6 +95,7 @@ class Expect:
     op: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     within: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,15 @@ class Plan:
         needs = {op: number / rates[op] for op, number in self.operations().items() if op in rates}
         binding = max(needs, key=lambda op: needs[op], default="")
         return needs.get(binding, 0.0), binding
+
+    def pace(self) -> str:
+        """How long it must take, and which quota binds; empty where nothing is known to be throttled."""
+        seconds, binding = self.duration()
+        # The local platform tells of quotas only where it enforces them.
+        if not binding or (self.target.kind == "local" and not self.quotas):
+            return ""
+        whose = "this account's" if self.quotas else "AWS's default"
+        return f"at {whose} quotas this takes at least {text.lasting(seconds)}; {binding} binds"
 
     def iam_actions(self) -> tuple[str, ...]:
         """The IAM actions it needs, those of its checks too."""

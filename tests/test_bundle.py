@@ -200,8 +200,8 @@ def test_a_full_disk_publishes_nothing_of_the_batch(tmp_path: Path, monkeypatch:
     """The run ends with what to do, and after space was made the same batch goes through."""
     write = files.write_new
 
-    def full(path: Path, data: bytes, mode: int = 0o600) -> None:
-        if path.parent.name == "b":
+    def full(path: Path | str, data: bytes, mode: int = 0o600) -> None:
+        if Path(path).parent.name == "b":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(path, data, mode)
 

@@ -187,6 +187,11 @@ def _of_answer(op: str, response: Mapping[str, Any]) -> Error:
         return NotFound(f"{op}: not found", **said)
     if code.startswith(_TEMPORARY) or status >= 500:
         return Temporary(f"{op}: the service failed", **said)
+    if "LimitExceeded" in code:
+        hint = (
+            f"a limit that no waiting lifts: remove what is not needed, or have {op.partition(':')[0]}'s quota raised"
+        )
+        return Refused(f"{op}: a hard limit of the account is reached", **said, hint=hint)
     return Refused(f"{op} was refused", **said)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from iotctl import bundle, text
+from iotctl import bundle
 from iotctl.errors import Exit
 from iotctl.onboard import observe
 from iotctl.result import Column, Result, Table
@@ -27,7 +27,6 @@ def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> 
     for finding in observe.things(context.world(planned.quotas), rows, request.directory, request.ways):
         actions[finding.action] += 1
         yield {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
-    seconds, binding = planned.duration()
     notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
     notes += [
         f"shared, to be made: {step.op} {next(iter(step.params.values()))}"
@@ -35,9 +34,8 @@ def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> 
         if not step.op.startswith("file:")
     ]
     notes += [f"warning: {warning}" for warning in planned.warnings]
-    if binding and planned.target.kind != "local":
-        whose = "this account's" if planned.quotas else "AWS's default"
-        notes.append(f"at {whose} quotas apply takes at least {text.lasting(seconds)}; {binding} binds")
+    notes.append(f"calls: {', '.join(f'{op} {number:,}' for op, number in planned.operations().items())}")
+    notes += [pace] if (pace := planned.pace()) else []
     notes.append(f"IAM actions: {' '.join(planned.iam_actions())}")
     return Result(
         {**planned.to_json(), "actions": dict(actions), "request": request.to_json()},

@@ -134,7 +134,8 @@ def apply(
     from iotctl.onboard import request as asked
 
     if (file is None) == (saved is None):
-        raise Usage("which things?", hint="iotctl onboard apply FILE, or --plan PLAN")
+        which = "which things?" if file is None else "--plan names its own file: give FILE or --plan"
+        raise Usage(which, hint="iotctl onboard apply FILE, or --plan PLAN")
     if saved is not None:
         request, was = asked.saved(saved)
         planned = request.plan(ctx.obj, request.rows())

@@ -195,6 +195,9 @@ def registration(keys: Keys, ways: Ways | None = None, *, exclusive: bool = True
     certificate_id = Ref("certificate.certificateId")
     claimed = Either((certificate_id, Join((ADOPTED, certificate_id))))
     claim = {CLAIM: certificate_id} if ways.claim else {}
+    # Which of the two it is, the message says: what the claim is.
+    hint = "someone else made it: compare, then rename or delete one"
+    hint += "; --adopt takes over a thing that nobody has claimed" if exclusive and not ways.adopt else ""
     declared = (
         Expect("attributes", Ref("row.attributes"), op="iot:DescribeThing"),
         Expect("thingTypeName", Ref("row.thingType"), op="iot:DescribeThing"),
@@ -208,7 +211,7 @@ def registration(keys: Keys, ways: Ways | None = None, *, exclusive: bool = True
         },
         expect=Expect("thingName", Ref("row.thingName")),
         on_exists=(
-            *((Expect(f"attributes.{CLAIM}", claimed, op="iot:DescribeThing"),) if ways.claim else ()),
+            *((Expect(f"attributes.{CLAIM}", claimed, op="iot:DescribeThing", hint=hint),) if ways.claim else ()),
             *declared,
         ),
         adopt=_adoption() if ways.adopt else None,

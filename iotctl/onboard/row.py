@@ -58,6 +58,11 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
 
     """
     renamed = reading.renamed or {}
+    if "\x00" in cells[0]:
+        hint = "save it as UTF-8 (in Excel: CSV UTF-8)"
+        raise Usage(
+            f"{source} is no text, or UTF-16: its header has NUL characters", code="Encoding", hint=hint, on=source
+        )
     given = [cell.strip() for cell in cells]
     columns = [renamed.get(name, name) for name in given]
     if unused := sorted(set(renamed) - set(given)):
@@ -65,13 +70,8 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
     if len(columns) == 1 and THING_NAME not in columns:
         refuse_delimiter(cells[0], source, reading.delimiter)
     if THING_NAME not in columns:
-        meant = text.nearest(THING_NAME, columns) or columns[0]
-        raise Usage(
-            f"{source} has no column {THING_NAME}",
-            code="Header",
-            hint=f"--map {shlex.quote(f'{meant}={THING_NAME}')}",
-            on=source,
-        )
+        hint = _renaming(columns, reading.delimiter)
+        raise Usage(f"{source} has no column {THING_NAME}", code="Header", hint=hint, on=source)
     for position, name in enumerate(columns, 1):
         _known_column(name, position, source)
         if name and columns.index(name) != position - 1:
@@ -82,6 +82,16 @@ def header(cells: Sequence[str], source: str, reading: Reading) -> list[str]:
             one, other = ".".join(short), ".".join(long)
             raise Usage(f"{source}: shadow:{one} holds shadow:{other}; give one of them", code="Header", on=source)
     return columns
+
+
+def _renaming(columns: Sequence[str], delimiter: str) -> str:
+    """The options that make a header without our column of names one that has it."""
+    other = next((each for each in (";", "\t", "|") if each != delimiter and each in columns[0]), "")
+    if len(columns) == 1 and other:
+        shown = "TAB" if other == "\t" else other
+        return f"--delimiter '{shown}' --map {shlex.quote(f'{columns[0].split(other)[0].strip()}={THING_NAME}')}"
+    meant = text.nearest(THING_NAME, columns) or columns[0]
+    return f"--map {shlex.quote(f'{meant}={THING_NAME}')}"
 
 
 def refuse_delimiter(line: str, source: str, delimiter: str) -> None:
@@ -189,7 +199,9 @@ def _spec(values: Mapping[str, str], layout: Layout, reading: Reading, faults: l
             faults.append(text.sanitize(fault))
         return value
 
-    thing_name = checked(names.THING_NAME, values.get(THING_NAME, ""))
+    # A cell that was refused is not empty too.
+    rejected = bool(faults) and THING_NAME not in values
+    thing_name = "" if rejected else checked(names.THING_NAME, values.get(THING_NAME, ""))
     thing_type = values.get("thing_type", "")
     billing_group = values.get("billing_group", "")
     policy = values.get("policy") or reading.policy

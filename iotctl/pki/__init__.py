@@ -56,13 +56,20 @@ class Authority:
     def __init__(self, key: PrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
         self._certificate = certificate
-        self._identifier = _identifier(certificate)
         self._digest = (
             hashes.SHA384()
             if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256
             else hashes.SHA256()
         )
         self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        # What all of its leaves say: a builder is copied for each thing that it is told.
+        self._leaf = (
+            x509.CertificateBuilder()
+            .issuer_name(certificate.subject)
+            .add_extension(_NOT_A_CA, critical=True)
+            .add_extension(_SIGNS_DATA, critical=True)
+            .add_extension(_identifier(certificate), critical=False)
+        )
 
     @classmethod
     def create(cls, common_name: str, *, days: int = CA_DAYS, key_type: str = "ec-p256") -> Authority:
@@ -156,18 +163,13 @@ class Authority:
         start = clock.real_now() - BACKDATED
         end = min(start + timedelta(days=days), self._certificate.not_valid_after_utc)
         builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject if subject is not None else _name(common_name))
-            .issuer_name(self._certificate.subject)
+            self._leaf.subject_name(subject if subject is not None else _name(common_name))
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
             .not_valid_after(end)
-            .add_extension(_NOT_A_CA, critical=True)
-            .add_extension(_SIGNS_DATA, critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(self._identifier, critical=False)
         )
         if alternative is not None:
             builder = builder.add_extension(alternative, critical=False)

@@ -189,6 +189,8 @@ def test_a_hard_limit_fails_the_row_and_is_not_tried_again(
     with Proxy(own.http_url, every(ATTACH_POLICY, "limit")) as proxy:
         ended = stage.run(job(fleet.declared, AWS_ENDPOINT_URL=proxy.url))
     assert (3, 1) == (ended.code, proxy.sent(*ATTACH_POLICY))
+    (error,) = ended.envelope["errors"]
+    assert ("LimitExceededException", True) == (error["code"], "quota" in error["hint"])
     assert [] == fleet.now()
     assert 0 == stage.run(job(fleet.declared)).code
     assert [] == fleet.ended()

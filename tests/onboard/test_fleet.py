@@ -276,6 +276,7 @@ def test_a_file_as_excel_writes_it(read: Callable[..., fleet.Fleet]) -> None:
         ('"thing_name";"attr:site"\n', "add --delimiter ';'"),
         ('"thing_name"\t"attr:site"\n', "add --delimiter 'TAB'"),
         ("Thing Name,x\n", "--map 'Thing Name=thing_name'"),
+        ("serial;site\n", "--delimiter ';' --map serial=thing_name"),
     ],
 )
 def test_a_header_that_needs_an_option(read: Callable[..., fleet.Fleet], content: str, hint: str) -> None:
@@ -297,6 +298,7 @@ def test_columns_are_renamed(read: Callable[..., fleet.Fleet]) -> None:
     [
         (_PLAIN.encode("utf-16"), "is UTF-16"),
         (_PLAIN.encode("utf-32"), "is UTF-32"),
+        (_PLAIN.encode("utf-16-le"), "NUL characters"),
         (b"thing_name\nx\nk\xf8be\n", "byte 0xf8 on line 3"),
         (b"thing_name\n" + b"".join(b"x%d\n" % n for n in range(9000)) + b"\xff\n", "byte 0xff on line 9002"),
         (b"\xff\nthing_name\n", "byte 0xff on line 1"),

@@ -145,7 +145,7 @@ def test_a_saved_plan_is_carried_out_and_refused_when_it_is_stale(
     ("words", "message"),
     [
         ((), "which things?"),
-        (("fleet.csv", "--plan", "plan.json"), "which things?"),
+        (("fleet.csv", "--plan", "plan.json"), "names its own file"),
         (("--plan", "plan.json"), "is not a plan that was saved"),
         (("fleet.csv", "--policy-on", "thing"), "--policy-on takes certificate or group"),
         (("fleet.csv", "--adopt", "--no-claim"), "give one of them"),
