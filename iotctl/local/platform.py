@@ -197,7 +197,7 @@ class _Running:
         authority(directory)
         key, certificate = server_files(directory)
         names = ("http", "mqtt", "https")
-        listeners = {name: self._parts.enter_context(_bound(name, getattr(self._ports, name))) for name in names}
+        listeners = {name: self._parts.enter_context(bound(name, getattr(self._ports, name))) for name in names}
         chosen = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         self._state.keep_ports(Ports(**chosen))
         scheme = "https" if self._conditions.https_artifacts else "http"
@@ -324,11 +324,11 @@ def _trust(directory: Path, store: Store) -> TrustDirectory:
 
 
 @contextlib.contextmanager
-def _bound(name: str, port: int) -> Iterator[socket.socket]:
+def bound(name: str, port: int) -> Iterator[socket.socket]:
     """A listening socket on the loopback address.
 
     Raises:
-        Local: the port is in use.
+        Local: the port is in use, or not for this user.
 
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -338,6 +338,13 @@ def _bound(name: str, port: int) -> Iterator[socket.socket]:
             listener.bind((HOST, port))
             listener.listen(_WAITING)
         except OSError as error:
+            if isinstance(error, PermissionError):  # 443, as devices know it from AWS
+                raise Local(
+                    f"port {port} on {HOST} is not for this user",
+                    code="PortDenied",
+                    cause=error.strerror or "",
+                    hint=f"sudo sysctl net.ipv4.ip_unprivileged_port_start={port} lets every user here listen on it",
+                ) from error
             raise Local(
                 f"port {port} on {HOST} cannot be used for {name.upper()}",
                 code="PortInUse",

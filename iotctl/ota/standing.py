@@ -142,7 +142,8 @@ def verdict(phases: Sequence[Phase], terms: Terms, now: float, *, last: bool = F
     """Judge a rollout.
 
     It is over when its jobs are, when the deadline has come, or when what is still open can change nothing: it was
-    offered to everything, nothing is at it, and enough have it, or enough can not have it any more.
+    offered to everything, nothing is at it, and enough have it, or enough can not have it any more. What its abort
+    criteria stopped has failed, unless what failed in it is tried again, and that was not stopped by them too.
 
     Args:
         phases: its jobs, in the order in which they were made; one at least.
@@ -155,8 +156,9 @@ def verdict(phases: Sequence[Phase], terms: Terms, now: float, *, last: bool = F
     reached, told = found.reaches(terms.share), _told(found, terms.share)
     if terms.stopped:
         return Verdict(State.FAILED, f"it was stopped before the fleet, at {terms.stopped}: {told}")
-    if _main(phases).is_aborted:
-        return Verdict(State.FAILED, f"its abort criteria stopped {_main(phases).job_id}: {told}")
+    latest = _counting(phases)[-1]
+    if _main(phases).is_aborted and latest.is_aborted:
+        return Verdict(State.FAILED, f"{_stopped(latest)}: {told}")
     if not open_jobs:
         return _ended(phases, found, terms, told)
     if terms.deadline is not None and now >= terms.deadline:
@@ -202,9 +204,15 @@ def _ended(phases: Sequence[Phase], found: Standing, terms: Terms, told: str) ->
             return Verdict(State.RUNNING, f"{phases[-1].name} done, the next phase is to come: {told}")
         return Verdict(State.PASSED, told)
     if job.status == "CANCELED":
-        why = f" ({job.comment})" if job.comment else ""
-        return Verdict(State.FAILED, f"{job.job_id} was canceled{why}: {told}")
+        return Verdict(State.FAILED, f"{_stopped(job)}: {told}")
     return Verdict(State.FAILED, told)
+
+
+def _stopped(job: Job) -> str:
+    """Who stopped a job that was canceled, in words."""
+    if job.is_aborted:
+        return f"its abort criteria stopped {job.job_id}"
+    return f"{job.job_id} was canceled" + (f" ({job.comment})" if job.comment else "")
 
 
 def _told(found: Standing, share: Decimal) -> str:

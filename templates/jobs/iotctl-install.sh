@@ -174,7 +174,9 @@ if [ "$came" -gt "$size" ]; then
 fi
 if [ "$came" -lt "$size" ]; then
     [ $ended -eq 0 ] && rm -f "$partial" && refuse TRUNCATED "$came of $size bytes came"
-    refuse DOWNLOAD_FAILED "$came of $size bytes came"
+    # Why, in curl's words, which do not tell the URL; wget's do, and it is quiet.
+    why=$(sed -n 's/^curl: ([0-9]*) /: /p' "$work/said" | tail -n 1 | cut -c1-200)
+    refuse DOWNLOAD_FAILED "$came of $size bytes came$why"
 fi
 if [ "$(openssl dgst -sha256 -r "$partial" | cut -c1-64)" != "$sha256" ]; then
     rm -f "$partial"

@@ -25,8 +25,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from iotctl import pki
+from iotctl.errors import Local
 from iotctl.local import process
-from iotctl.local.platform import open_store
+from iotctl.local.platform import bound, open_store
 from iotctl.local.services import OPERATIONS
 from tests.local.clients import Device, Mqtt, allow, create_policy, register, until
 from tests.local.conftest import Name, Raw, client, refused, without_metadata
@@ -565,6 +566,22 @@ def test_a_port_in_use_is_named(iotctl: Callable[..., Ran], which: str) -> None:
     assert 12 == ran.code
     assert f"port {port}" in ran.stderr
     assert f"--{which}-port" in ran.stderr
+
+
+def test_a_port_that_is_not_for_this_user_says_how_it_becomes_so() -> None:
+    """AWS's own port, 443, as a user who is not root."""
+    first = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if not first.exists() or int(first.read_text()) <= 443:
+        pytest.skip("every user may listen on it here")
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        with pytest.raises(Local, match=r"443 on .+ not for this user") as refused, bound("https", 443):
+            pass
+    finally:
+        os.seteuid(user)
+    assert "PortDenied" == refused.value.code
+    assert "ip_unprivileged_port_start=443" in refused.value.hint
 
 
 def test_a_certificate_committed_right_before_a_kill_gets_in(

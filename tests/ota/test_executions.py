@@ -212,6 +212,23 @@ def test_a_retry_takes_its_things_from_the_failed() -> None:
     assert State.PASSED == verdict([fleet, settled, done], Terms(), NOW).state
 
 
+def test_a_retry_may_still_save_what_its_criteria_stopped() -> None:
+    """Its share decides again, once what failed was tried again; not if that was stopped too, or some never got it."""
+    fleet = Phase("fleet", Job("r-fleet", "CANCELED", Counts(succeeded=80, failed=20), abort=(TEN_PERCENT,)))
+    again = Phase("retry", Job("r-retry", "IN_PROGRESS", Counts(in_progress=20), 20, abort=(TEN_PERCENT,)))
+    saved = Phase("retry", replace(again.job, status="COMPLETED", counts=Counts(succeeded=20)))
+    stopped = Phase("retry", replace(again.job, status="CANCELED", counts=Counts(succeeded=10, failed=10)))
+    unmet = Phase("fleet", replace(fleet.job, counts=Counts(succeeded=80, failed=20, canceled=1)))
+    half = Terms(Decimal(50))
+
+    assert State.RUNNING == verdict([fleet, again], Terms(), NOW).state
+    assert State.PASSED == verdict([fleet, saved], Terms(), NOW).state
+    assert State.PASSED == verdict([fleet, stopped, saved], half, NOW).state
+    assert State.FAILED == verdict([unmet, saved], Terms(), NOW).state
+    found = verdict([fleet, stopped], half, NOW)
+    assert (State.FAILED, True) == (found.state, "its abort criteria stopped r-retry" in found.reason)
+
+
 @pytest.mark.parametrize("given_share", ["0", "-1%", "101%", "x", "", "nan", "1e9"])
 def test_what_is_no_share_is_refused(given_share: str) -> None:
     """Nothing of everything, more than everything, no number."""

@@ -51,6 +51,7 @@ class Machine:
 
     directory: Path
     url: str
+    said: str = ""
 
     def trust(self, *keys: TrustedKey) -> None:
         """Believe these keys."""
@@ -78,7 +79,8 @@ class Machine:
             check=False,
             timeout=60,
         )
-        return ran.returncode, (ran.stdout + ran.stderr).partition(":")[0].strip()
+        self.said = ran.stdout + ran.stderr
+        return ran.returncode, self.said.partition(":")[0].strip()
 
     @property
     def installed(self) -> bytes:
@@ -155,7 +157,9 @@ def test_where_it_downloads_from(machine: Machine) -> None:
     """https, or this machine; what a server does not give is no reason to install something else."""
     assert (1, Reason.HOST_REFUSED) == machine.handle(GOOD, url="http://example.com/x")
     assert (1, Reason.HOST_REFUSED) == machine.handle(GOOD, url='https://example.com/"\noutput = /etc/passwd')
-    assert (1, Reason.DOWNLOAD_FAILED) == machine.handle(GOOD, url=f"{machine.url}-not-there")
+    assert (1, Reason.DOWNLOAD_FAILED) == machine.handle(GOOD, url=f"{machine.url}-not-there?X-Amz-Signature=s3cr3t")
+    assert ("404" in machine.said) is bool(shutil.which("curl"))
+    assert "s3cr3t" not in machine.said
 
 
 def test_what_fails_its_check_is_taken_back(machine: Machine) -> None:

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from iotctl.local.store import Store
 
 _SERVED_AT: Final = "s3_url"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def served_at(store: Store, url: str) -> None:
-    """Remember where this platform is reached: `http://127.0.0.1:4510`."""
+    """Remember where this platform is reached: `http://127.0.0.1:4510`.
+
+    A default port is left out: no client names it in the header `Host`, which is signed.
+    """
+    address = urlsplit(url)
+    if address.port == _DEFAULT_PORTS[address.scheme]:
+        url = f"{address.scheme}://{address.hostname}"
     store.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", _SERVED_AT, url)
 
 
