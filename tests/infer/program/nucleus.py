@@ -33,6 +33,7 @@ class Nucleus:
 
     Attributes:
         token: that the component sent.
+        offline: it has no connection, and answers as nucleus lite does then; `refused` is set when it has.
         published: PublishToIoTCore requests: topic, QoS, payload.
         subscribed: SubscribeToIoTCore requests: topic, QoS.
 
@@ -48,6 +49,8 @@ class Nucleus:
         self._streams: dict[str, int] = {}
         self._lock = threading.Lock()
         self.token = ""
+        self.offline = False
+        self.refused = threading.Event()
         self.published: queue.Queue[tuple[str, str, bytes]] = queue.Queue()
         self.subscribed: queue.Queue[tuple[str, str]] = queue.Queue()
 
@@ -104,6 +107,9 @@ class Nucleus:
             if topic not in self._granted:
                 said = {"message": f"not authorised for {word} on {topic}"}
                 self._say(stream, "UnauthorizedError", said, kind=_ERROR, flags=_LAST)
+            elif word == "PublishToIoTCore" and self.offline:
+                self._say(stream, "ServiceError", {"message": "Failed to publish."}, kind=_ERROR, flags=_LAST)
+                self.refused.set()
             elif word == "PublishToIoTCore":
                 self._say(stream, f"{word}Response", {}, flags=_LAST)
                 self.published.put((topic, asked["qos"], base64.b64decode(asked["payload"])))

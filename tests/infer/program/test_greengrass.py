@@ -74,7 +74,7 @@ def predictions(nucleus: Nucleus, count: int) -> list[Any]:
 def test_the_program_at_work_on_a_nucleus(
     tmp_path: Path, configuration: dict[str, Any], program: list[subprocess.Popen[str]]
 ) -> None:
-    """It asks for what the nucleus left unresolved, subscribes, predicts, says what it runs, and ends when told."""
+    """It asks for what the nucleus left unresolved, subscribes, predicts, keeps what cannot be sent; ends when told."""
     with Nucleus(tmp_path / "ipc.socket", configuration, (INPUTS, PREDICTIONS, SHADOW)) as nucleus:
         program.append(started(tmp_path))
         assert (INPUTS, "1") == nucleus.subscribed.get(timeout=20)
@@ -83,6 +83,11 @@ def test_the_program_at_work_on_a_nucleus(
         for number in range(3):
             nucleus.send(INPUTS, b"[%d]" % number)
         assert [0, 1, 2] == [one["predictions"][0]["value"] for one in predictions(nucleus, 3)]
+        nucleus.offline = True
+        nucleus.send(INPUTS, b"[3]")
+        assert nucleus.refused.wait(20)
+        nucleus.offline = False
+        assert [3] == [one["predictions"][0]["value"] for one in predictions(nucleus, 1)]
         program[0].terminate()
         _, said = program[0].communicate(timeout=20)
     assert (0, "a token", True) == (program[0].returncode, nucleus.token, "echo 1.0.0" in said)

@@ -10,8 +10,9 @@ import collections
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from inference.log import say
 from inference.outbox import Transport
@@ -23,6 +24,8 @@ _CONNECT_SECONDS = 30.0
 _KEEP_ALIVE = 60
 _SESSION_SECONDS = 3600
 _ANSWER_SECONDS = 10.0
+_AGAIN_SECONDS = (1.0, 30.0)
+"""Between two tries to publish what the nucleus could not take: the first, and the longest."""
 _EARLY = 1000
 _FAILURES = 128
 """MQTT 5: reason codes from here on are refusals."""
@@ -55,10 +58,21 @@ def connect(environment: Mapping[str, str], lost: Callable[[str], None]) -> Tran
     return Terminal()
 
 
+class _Unsent(NamedTuple):
+    """A message that the nucleus has not taken yet, and since when there is it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    done: Callable[[], None]
+    since: float
+
+
 class Greengrass:
     """Publish and subscribe through the nucleus (GreengrassCoreIPCClientV2).
 
-    The nucleus unsubscribes when a component ends, so what is sent while it restarts is lost.
+    The nucleus unsubscribes when a component ends, so what is sent while it restarts is lost. What is published while
+    there is no connection the classic nucleus spools; nucleus lite answers ServiceError then, so it is kept here.
     """
 
     keeps = False
@@ -67,7 +81,7 @@ class Greengrass:
         from awsiot import greengrasscoreipc
         from awsiot.eventstreamrpc import LifecycleHandler
         from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
-        from awsiot.greengrasscoreipc.model import QOS
+        from awsiot.greengrasscoreipc.model import QOS, ServiceError
 
         class Lifecycle(LifecycleHandler):  # type: ignore[misc]  # awsiotsdk is not typed
             """A nucleus that goes away takes its components down; this one comes back with it."""
@@ -80,12 +94,63 @@ class Greengrass:
         except Exception as error:
             raise Unreachable(f"the Greengrass nucleus cannot be reached: {error}") from error
         self._client = GreengrassCoreIPCClientV2(client=client)
+        self._refusal: type[BaseException] = ServiceError
+        self._lock = threading.Lock()
+        self._again: list[_Unsent] = []
+        """What the nucleus could not take at QoS 1, to be handed over again, in order."""
+        self._timer: threading.Timer | None = None
+        self._pause = _AGAIN_SECONDS[0]
         self._qos = {0: QOS.AT_MOST_ONCE, 1: QOS.AT_LEAST_ONCE}
 
     def publish(self, topic: str, payload: bytes, qos: int, done: Callable[[], None]) -> None:
-        """Hand a message to the nucleus, which spools it while there is no connection."""
-        future = self._client.publish_to_iot_core_async(topic_name=topic, qos=self._qos[qos], payload=payload)
-        future.add_done_callback(lambda future: _settled(future, topic, done))
+        """Hand a message to the nucleus; at QoS 1 it waits out a connection that the nucleus has lost."""
+        self._send(_Unsent(topic, payload, qos, done, time.monotonic()))
+
+    def _send(self, message: _Unsent) -> None:
+        topic, payload, qos, done, since = message
+
+        def answered(future: Any) -> None:
+            failed = isinstance(future.exception(), self._refusal)
+            if failed and qos and time.monotonic() - since < _SESSION_SECONDS:
+                self._keep(message)
+                return
+            if not failed:
+                self._reached()
+            _settled(future, topic, done)
+
+        self._client.publish_to_iot_core_async(topic_name=topic, qos=self._qos[qos], payload=payload).add_done_callback(
+            answered
+        )
+
+    def _keep(self, message: _Unsent) -> None:
+        with self._lock:
+            self._again.append(message)
+            if self._timer is None:
+                if self._pause == _AGAIN_SECONDS[0]:
+                    say("the nucleus cannot publish now, as when it is offline: what it cannot take waits here")
+                self._wait()
+
+    def _wait(self) -> None:
+        self._timer = threading.Timer(self._pause, self._retry)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _reached(self) -> None:
+        """The nucleus takes messages: what waits longer than it must goes soon."""
+        with self._lock:
+            if self._pause == _AGAIN_SECONDS[0]:
+                return
+            self._pause = _AGAIN_SECONDS[0]
+            if self._timer:
+                self._timer.cancel()
+                self._wait()
+
+    def _retry(self) -> None:
+        with self._lock:
+            again, self._again, self._timer = self._again, [], None
+            self._pause = min(self._pause * 2, _AGAIN_SECONDS[1])
+        for message in again:
+            self._send(message)
 
     def subscribe(self, topic: str, received: Received, qos: int) -> None:
         """Subscribe by the nucleus's connection."""
@@ -103,7 +168,12 @@ class Greengrass:
         return self._client.get_configuration(key_path=["inference"]).value
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; what the nucleus could not take until now goes nowhere."""
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+            if self._again:
+                say(f"{len(self._again)} messages could not be published before the end")
         self._client.close(executor_wait=False)
 
 
