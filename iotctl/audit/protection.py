@@ -145,7 +145,7 @@ class _Reading(Tables):
     ) -> Profile:
         made = [self._behavior(*each) for each in self._each(one, "behavior", _BEHAVIOR, f"{where}.")]
         for fault in behaviors.faults([each for each in made if each], types, dimensions):
-            self.fault(where, fault)
+            self.fault(where, fault.replace("durationSeconds", "over"))  # what the file calls it
         keep = self.texts(f"{where}.keep", one.get("keep", []))
         for metric in keep:
             if behaviors.metric(metric, types) is None:

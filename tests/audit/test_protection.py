@@ -138,7 +138,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ),
         (
             f"{BEHAVIOR}metric = 'aws:num-disconnects'\nless-than = 1",
-            "needs durationSeconds",
+            "needs over",
         ),
         (
             f"{BEHAVIOR}metric = 'x'\nless-than = 1\nover = 'soon'",
