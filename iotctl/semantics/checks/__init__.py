@@ -265,6 +265,16 @@ def check(
     return register
 
 
+def option(name: str, value: str) -> str:
+    """An option of a command to paste; a value may begin with what looks like another option."""
+    return f"--{name}{'=' if value.startswith('-') else ' '}{value}"
+
+
+def argument(value: str) -> str:
+    """The last words of a command to paste, likewise."""
+    return f"-- {value}" if value.startswith("-") else value
+
+
 def milliseconds(moment: datetime) -> str:
     """A moment as additionalInfo has it: milliseconds since 1970."""
     return str(int(moment.timestamp() * 1000))

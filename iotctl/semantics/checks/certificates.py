@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iotctl.semantics.checks import Flaw, Related, Rules, Severity, check, milliseconds
+from iotctl.semantics.checks import Flaw, Related, Rules, Severity, argument, check, milliseconds, option
 from iotctl.semantics.checks.fleet import IN_USE
 from iotctl.semantics.checks.keys import is_roca
 
@@ -29,7 +29,7 @@ def device_certificate_expiring(one: Certificate, fleet: Fleet, rules: Rules) ->
     """A device certificate expires soon or has: the device will not be able to connect."""
     # Once it has expired the device cannot come for another one.
     renewable = len(one.things) == 1 and one.not_after is not None and one.not_after > fleet.now
-    mend = f"iotctl onboard certs rotate {one.things[0]}" if renewable else _switch_off(one)
+    mend = f"iotctl onboard certs rotate {argument(one.things[0])}" if renewable else _switch_off(one)
     yield from _expiring(one, {"deviceCertificateId": one.certificate_id}, fleet, rules, one.things, mend)
 
 
@@ -179,7 +179,7 @@ def certificate_on_several_things(one: Certificate, fleet: Fleet, rules: Rules) 
             expected="one thing",
             actual=f"{len(one.things)} things: {', '.join(sorted(one.things)[:5])}",
             things=tuple(sorted(one.things)),
-            mend=f"aws iot detach-thing-principal --thing-name {max(one.things)} --principal CERTIFICATE_ARN",
+            mend=f"aws iot detach-thing-principal {option('thing-name', max(one.things))} --principal CERTIFICATE_ARN",
         )
 
 

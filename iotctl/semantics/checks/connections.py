@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from iotctl.semantics.checks import Flaw, Related, Rules, Severity, check, milliseconds
+from iotctl.semantics.checks import Flaw, Related, Rules, Severity, check, milliseconds, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def conflicting_client_ids(one: Takeover, fleet: Fleet, rules: Rules) -> Iterato
 
 def last_seen(client_id: str) -> str:
     """The command that tells where a client id connected from; it is the device's own word, so it is quoted."""
-    return f"aws iot get-thing-connectivity-data --thing-name {shlex.quote(client_id)}"
+    return f"aws iot get-thing-connectivity-data {option('thing-name', shlex.quote(client_id))}"
 
 
 @check("DEVICE_CERTIFICATE_SHARED_CHECK", severity=Severity.CRITICAL, of="sharings")

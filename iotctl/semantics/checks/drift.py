@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Rules, Severity, argument, check, option
 from iotctl.semantics.checks.declared import FIRMWARE, MODELS, OTHERS, Key, Want
 from iotctl.semantics.checks.policies import new_version
 from iotctl.semantics.state import ABSENT
@@ -42,11 +42,11 @@ def thing_policies_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Itera
     """A thing lacks a policy that was declared for it, on its certificate or its groups; or has one it should not."""
     wants = _wants(one, fleet, rules, "policy")
     for name in _lacking(wants, one.policies):
-        mend = f"aws iot attach-policy --policy-name {name} --target CERTIFICATE_ARN"
+        mend = f"aws iot attach-policy {option('policy-name', name)} --target CERTIFICATE_ARN"
         actual = "none of its certificates or groups has it"
         yield _of_thing(one, "POLICY_NOT_ATTACHED", ("policy", name), f"policy {name}", actual, mend)
     for name in _beyond(wants, one.policies):
-        mend = f"aws iot detach-policy --policy-name {name} --target CERTIFICATE_ARN"
+        mend = f"aws iot detach-policy {option('policy-name', name)} --target CERTIFICATE_ARN"
         actual = "one of its certificates or groups has it"
         yield _of_thing(one, "POLICY_NOT_DECLARED", ("policy", name), f"not policy {name}", actual, mend)
 
@@ -56,7 +56,7 @@ def thing_type_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[
     """A thing is of another thing type than was declared."""
     for key, want in _wants(one, fleet, rules, "type"):
         if not want.holds(one.type_name or ABSENT):
-            mend = f"aws iot update-thing --thing-name {one.name} --thing-type-name {_only(want, 'TYPE')}"
+            mend = f"aws iot update-thing {option('thing-name', one.name)} --thing-type-name {_only(want, 'TYPE')}"
             yield _of_thing(one, "THING_TYPE_DIFFERS", key, str(want), one.type_name or "none", mend)
 
 
@@ -83,7 +83,7 @@ def attribute_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[F
         value = one.attributes.get(key[1], ABSENT)
         if not want.holds(value):
             payload = json.dumps({"attributes": {key[1]: _only(want, "VALUE")}, "merge": True})
-            mend = f"aws iot update-thing --thing-name {one.name} --attribute-payload {shlex.quote(payload)}"
+            mend = f"aws iot update-thing {option('thing-name', one.name)} --attribute-payload {shlex.quote(payload)}"
             reason = "ATTRIBUTE_MISSING" if value is ABSENT else "ATTRIBUTE_DIFFERS"
             yield _of_thing(one, reason, key, f"{key[1]}: {want}", _shown(value), mend)
 
@@ -99,9 +99,9 @@ def shadow_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw
             name = f" --name {shadow_name}" if shadow_name else ""
             settable = path[0] == "desired" and want.values
             mend = (
-                f"iotctl shadow set {one.name}{name} {_word('.'.join(path[1:]), want.values[0])}"
+                f"iotctl shadow set{name} {argument(one.name)} {_word('.'.join(path[1:]), want.values[0])}"
                 if settable
-                else f"iotctl shadow get {one.name}{name}"
+                else f"iotctl shadow get{name} {argument(one.name)}"
             )
             reason = "SHADOW_VALUE_MISSING" if value is ABSENT else "SHADOW_VALUE_DIFFERS"
             yield _of_thing(one, reason, key, f"{where}: {want}", _shown(value), mend)
@@ -114,7 +114,7 @@ def version_off_baseline(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Fla
         for key, want in _wants(one, fleet, rules, kind):
             value = _version(one, key)
             if not want.holds(value):
-                mend = f"aws iot list-job-executions-for-thing --thing-name {one.name}"
+                mend = f"aws iot list-job-executions-for-thing {option('thing-name', one.name)}"
                 what = " ".join(key)
                 yield _of_thing(one, f"{kind.upper()}_VERSION_DIFFERS", key, f"{what} {want}", _shown(value), mend)
 
@@ -184,7 +184,7 @@ def _of_membership(one: Thing, group: str, *, belongs: bool, why: str = "") -> F
         ("group", group),
         f"{'in' if belongs else 'not in'} {group}{why}",
         f"in {', '.join(one.groups) or 'none'}",
-        f"aws iot {verb}-thing-group --thing-name {one.name} --thing-group-name {group}",
+        f"aws iot {verb}-thing-group {option('thing-name', one.name)} --thing-group-name {group}",
     )
 
 

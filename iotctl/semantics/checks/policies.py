@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotctl.semantics import policy, policy_lint
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Rules, Severity, check, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def potential_misconfiguration(one: Policy, fleet: Fleet, rules: Rules) -> Itera
 def new_version(name: str) -> str:
     """The command that replaces what a policy allows."""
     document = "--policy-document file://POLICY.json --set-as-default"
-    return f"aws iot create-policy-version --policy-name {name} {document}"
+    return f"aws iot create-policy-version {option('policy-name', name)} {document}"
 
 
 def _flaws(one: Policy, lint: Callable[[policy.Policy], Iterator[policy_lint.Flaw]], expected: str) -> Iterator[Flaw]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from iotctl.semantics.checks import Flaw, Rules, Severity, check
+from iotctl.semantics.checks import Flaw, Rules, Severity, argument, check, option
 from iotctl.semantics.state import delta
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def thing_without_certificate(one: Thing, fleet: Fleet, rules: Rules) -> Iterato
 def thing_outside_groups(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:  # noqa: ARG001
     """A thing is in no thing group: rollouts, policies and changes that go to groups pass it by."""
     if not one.groups:
-        mend = f"aws iot add-thing-to-thing-group --thing-name {one.name} --thing-group-name GROUP"
+        mend = f"aws iot add-thing-to-thing-group {option('thing-name', one.name)} --thing-group-name GROUP"
         yield _flaw(one, "THING_IN_NO_GROUP", "in a thing group", "in none", mend=mend)
 
 
@@ -50,7 +50,7 @@ def stuck_desired_state(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw
                     f"{where} = {value!r}",
                     "not reported" if reported is None else repr(reported),
                     since=at,
-                    mend=f"iotctl shadow diff {one.name}{f' --name {name}' if name else ''}",
+                    mend=f"iotctl shadow diff{f' --name {name}' if name else ''} {argument(one.name)}",
                     key=where,
                 )
 
@@ -81,7 +81,7 @@ def silent_device(one: Thing, fleet: Fleet, rules: Rules) -> Iterator[Flaw]:
             f"a sign of life within {rules.silent_seconds / 86400:g} days",
             f"{'last seen' if seen else 'not seen since it was registered'} {last:%Y-%m-%d %H:%M}",
             since=last,
-            mend=f"iotctl shadow get {one.name}",
+            mend=f"iotctl shadow get {argument(one.name)}",
         )
 
 

@@ -126,7 +126,7 @@ def test_shadows_and_versions() -> None:
     )
 
     (value,) = found("SHADOW_OFF_BASELINE_CHECK", baseline, thing)
-    assert ("desired.rate: 5", "4", "iotctl shadow set press-1 --name config rate=5") == (
+    assert ("desired.rate: 5", "4", "iotctl shadow set --name config press-1 rate=5") == (
         value.flaw.expected,
         value.flaw.actual,
         value.flaw.mend,

@@ -188,6 +188,14 @@ def test_a_command_to_paste_runs_nothing_else() -> None:
     fleet = Fleet(NOW, takeovers=[Takeover("x; rm -rf ~", (), NOW)])
     ((finding,), _) = judge(fleet, Rules(), [load()["CONFLICTING_CLIENT_IDS_CHECK"]])
     assert "--thing-name 'x; rm -rf ~'" in finding.flaw.mend
+    # A thing's name may look like an option.
+    ((bare, outside), _) = judge(
+        Fleet(NOW, things=[Thing("--help", shadows={"config": shadow(timedelta(days=9), 2, 1)}, certificates=("c",))]),
+        Rules(),
+        [load()["STUCK_DESIRED_STATE_CHECK"], load()["THING_OUTSIDE_GROUPS_CHECK"]],
+    )
+    assert "iotctl shadow diff --name config -- --help" == bare.flaw.mend
+    assert "aws iot add-thing-to-thing-group --thing-name=--help --thing-group-name GROUP" == outside.flaw.mend
 
 
 def test_things_without_what_a_thing_has() -> None:
