@@ -57,7 +57,7 @@ def expiring(
     example="iotctl onboard certs rotate press-1\n"
     "iotctl onboard certs rotate -g north --wait 30m\n"
     "iotctl onboard certs expiring -q | iotctl onboard certs rotate --things - --yes",
-    exits=(Exit.NOT_FOUND, Exit.CONFLICT, Exit.INTEGRITY, Exit.TIMEOUT),
+    exits=(Exit.NOT_FOUND, Exit.CONFLICT, Exit.INTEGRITY, Exit.ROLLOUT_FAILED, Exit.TIMEOUT),
 )
 def rotate(
     ctx: Ctx,

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, text
-from iotctl.errors import Error, Refused, Unanswered
+from iotctl.errors import Error, RolloutFailed, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ class Executions:
             if clock.monotonic() < self._ends:
                 return {}
             return Unanswered("its device has not answered in the time that all had", hint=_AGAIN, on=thing_name)
-        return Refused(
+        return RolloutFailed(
             f"its job ended as {status}",
             code="JobCanceled" if status in {"CANCELED", "REMOVED"} else "DeviceFailed",
             cause=self._reason(job_id, thing_name),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import bundle, files, made, pki, text
 from iotctl.bundle import CERTIFICATE, CONFIG, ROOT_CA, Bundle
-from iotctl.errors import Conflict, Error, Integrity, Refused
+from iotctl.errors import Conflict, Error, Integrity, RolloutFailed
 from iotctl.onboard import plan as planning
 from iotctl.onboard.plan import ADOPTED
 from iotctl.pki import requests
@@ -208,7 +208,7 @@ def _csr(params: Mapping[str, Any]) -> str:
     """The CSR that a device has asked with, if it is a good one; empty where it has asked nothing.
 
     Raises:
-        Integrity: it is not good. Refused: the device says that it cannot do it.
+        Integrity: it is not good. RolloutFailed: the device says that it cannot do it.
 
     """
     reported = params.get("reported")
@@ -216,7 +216,7 @@ def _csr(params: Mapping[str, Any]) -> str:
         return ""
     if reported.get("state") == FAILED:
         reason = text.sanitize(str(reported.get("reason") or "no reason given"))[:_TOLD]
-        raise Refused("its device has failed", code="DeviceFailed", cause=reason, on=params["thingName"])
+        raise RolloutFailed("its device has failed", code="DeviceFailed", cause=reason, on=params["thingName"])
     csr = reported.get("csr")
     if reported.get("state") != REQUESTED or csr is None:
         return ""
@@ -265,6 +265,6 @@ def _caught(function: Any, params: Mapping[str, Any]) -> dict[str, Any] | Error:
     """Its answer, or the error of this one thing."""
     try:
         answer: dict[str, Any] = function(params)
-    except (Conflict, Integrity, Refused) as error:
+    except (Conflict, Integrity, RolloutFailed) as error:
         return error
     return answer

@@ -14,11 +14,11 @@ import pytest
 
 from iotctl import bundle
 from iotctl.account.needs import OPERATIONS
-from iotctl.aws import service_model
-from iotctl.errors import Conflict, Error, Integrity, Refused
+from iotctl.aws import Aws, service_model
+from iotctl.errors import Conflict, Error, Integrity, RolloutFailed
 from iotctl.local.devices import roles
+from iotctl.onboard import executions, rotation, signing
 from iotctl.onboard import plan as planning
-from iotctl.onboard import rotation, signing
 from iotctl.pki import requests
 from iotctl.semantics import permissions
 from iotctl.target import Platform, Target
@@ -215,7 +215,7 @@ def test_a_hostile_device_gets_nothing(directory: Path) -> None:
 
     def asked(csr: Any, **more: Any) -> str:
         answer = _signed(directory, {"rotation": "r2", "state": "requested", "csr": csr, **more})
-        assert isinstance(answer, Integrity | Refused), answer
+        assert isinstance(answer, Integrity | RolloutFailed), answer
         return answer.code
 
     stranger = requests.create("another", "ec-p256")[1]
@@ -286,3 +286,19 @@ def test_the_old_one_goes_after_the_new_one_was_seen() -> None:
             assert set(shape.required_members) <= set(step.params)
     registered = rotation.rotating(run, [], [], place, wait=5, registered=True)
     assert "iot:RegisterCertificate" in [step.op for step in registered.each]
+
+
+def test_an_agent_that_knows_no_rotation_has_failed(platform: Platform) -> None:
+    """As AWS IoT Device Client fails the job: nobody waits for it; the exit code does not say that nothing changed."""
+    iot = boto3.client("iot")
+    name, job = f"agent-{uuid.uuid4().hex[:8]}", f"rotate-{uuid.uuid4().hex[:8]}"
+    arn = iot.create_thing(thingName=name)["thingArn"]
+    iot.create_job(jobId=job, targets=[arn], document="{}")
+    data = boto3.client("iot-jobs-data", endpoint_url=platform.http_url)
+    reason = {"reason": "Job returned with status: 255"}
+    data.update_job_execution(jobId=job, thingName=name, status="FAILED", statusDetails=reason)
+    jobs = executions.Executions(Aws(platform=platform))
+    jobs.watch([{"jobs": [job]}])
+    (failed,) = jobs.asked([{"thingName": name}])
+    assert isinstance(failed, RolloutFailed)
+    assert ("DeviceFailed", "reason Job returned with status: 255", 10) == (failed.code, failed.cause, failed.exit)
