@@ -161,6 +161,14 @@ def test_retries(monkeypatch: pytest.MonkeyPatch, error: Error, times: int, stat
     assert (state, calls) == (outcomes["t0"].state, len(account.calls))
 
 
+def test_a_shared_step_is_throttled_as_often_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no line to go back to: its call is made again, and does not count as one that failed."""
+    monkeypatch.setattr(pace.Pacer, "refused", lambda *_: None)
+    account = _fails(Throttled("slow down"), 8, op="iot:S")
+    outcomes = _run(_plan(Step("iot:A", _NAME), things=1, shared=(Step("iot:S"),)), account)
+    assert ("done", 9) == (outcomes["t0"].state, account.calls.count(("iot:S", "")))
+
+
 @pytest.mark.parametrize(("times", "state", "calls"), [(2, "done", 3), (99, "failed", 5)])
 def test_what_was_just_created_may_not_be_seen_yet(times: int, state: str, calls: int) -> None:
     """AWS's registry is eventually consistent: in a plan that creates, NotFound is not believed at once."""

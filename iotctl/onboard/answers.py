@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from iotctl.journal import Run
     from iotctl.onboard.fleet import Fleet
     from iotctl.onboard.request import Request
-    from iotctl.plan import Plan
+    from iotctl.plan import Plan, Step
 
 
 def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> Generator[dict[str, Any], None, Result]:
@@ -29,9 +29,7 @@ def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> 
         yield {"thingName": finding.thing_name, "action": finding.action, "line": finding.line, "why": finding.why}
     notes = [", ".join(f"{number:,} {action}" for action, number in sorted(actions.items()))]
     notes += [
-        f"shared, to be made: {step.op} {next(iter(step.params.values()))}"
-        for step in planned.shared
-        if not step.op.startswith("file:")
+        f"shared, to be made: {step.op} {_what(step)}" for step in planned.shared if not step.op.startswith("file:")
     ]
     notes += [f"warning: {warning}" for warning in planned.warnings]
     notes.append(f"calls: {', '.join(f'{op} {number:,}' for op, number in planned.operations().items())}")
@@ -42,6 +40,12 @@ def findings(context: Context, request: Request, rows: Fleet, planned: Plan) -> 
         notes=tuple(notes),
         exit=Exit.CONFLICT if actions["conflict"] else Exit.OK,
     )
+
+
+def _what(step: Step) -> str:
+    """What a shared step makes: the name comes first in its parameters; a CA has none, and is known by its content."""
+    name = next(iter(step.params.values()))
+    return name if isinstance(name, str) else "of the fleet CA, unless it is registered already"
 
 
 def things(run: Run, rows: Sequence[Mapping[str, Any]], directory: Path) -> Result:

@@ -74,6 +74,7 @@ class Fleet:
         self.shadows = 0
         self._count = 0
         self._capitals = False
+        self._requests = False
         # An empty name is a private temporary database on disk that goes with the connection.
         self._rows = sqlite3.connect("")
         # In the order of the file, so that nothing is sorted to be read; the names stand once more, in their index.
@@ -138,6 +139,7 @@ class Fleet:
         self._count += 1
         self._digest.update(content.encode() + b"\n")
         self._capitals = self._capitals or thing != thing.lower()
+        self._requests = self._requests or "csr" in spec
         self.policies[spec["policyName"]] += 1
         self.thing_groups.update(spec["thingGroups"])
         if spec["thingType"]:
@@ -151,6 +153,18 @@ class Fleet:
         """All rows are in: take the digest, and say what is odd."""
         self.digest = self._digest.hexdigest()
         self.warnings += [f"{one} and {other} differ only in case" for one, other in self.alike()]
+        self.warnings += [
+            f"lines {one} and {other} have the same CSR: two things would share one key"
+            for one, other in self._sharing()
+        ]
+
+    def _sharing(self) -> list[tuple[int, int]]:
+        """Pairs of lines whose things would have the same key: nothing forbids it, and nobody wants it."""
+        found = self._rows.execute(
+            "SELECT min(line), max(line) FROM (SELECT line, json_extract(spec, '$.csr') AS csr FROM row)"
+            " WHERE csr IS NOT NULL GROUP BY csr HAVING count(*) > 1 ORDER BY 1"
+        )
+        return found.fetchall() if self._requests else []
 
 
 def read(source: str, reading: Reading) -> Fleet:

@@ -303,6 +303,9 @@ def test_again_after_a_rotation(engine: str, request: pytest.FixtureRequest) -> 
     again = run_iotctl(*argv)
     assert (0, 3) == (again.code, again.envelope["data"]["done"]), again.stderr
     assert (wanted, before) == (_states_of(names[0]), _certificates())
+    if engine == "registered":
+        told = run_iotctl("onboard", "plan", "fleet.csv", "--ca", "registered").stderr
+        assert "iot:RegisterCACertificate of the fleet CA" in told
     (current,) = [one for one, state in wanted.items() if state == "ACTIVE"]
     assert current == client("iot").describe_thing(thingName=names[0])["attributes"]["iotctl-cert"]
     assert run_iotctl("onboard", "undo", first.envelope["data"]["runId"], "--wait", "0s", "--yes").code in {0, 13}

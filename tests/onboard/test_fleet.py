@@ -394,6 +394,8 @@ def test_a_csr_is_read_from_beside_the_file(read: Callable[..., fleet.Fleet], tm
     for name, content in {"good": pem, "binary": b"\xff", "damaged": b"x"}.items():
         (tmp_path / f"{name}.csr").write_bytes(content)
     assert [pem.decode()] == [row["csr"] for row in read("thing_name,csr\na,good.csr\n")]
+    shared = read("thing_name,csr\na,good.csr\nb,good.csr\n").warnings
+    assert ["lines 2 and 3 have the same CSR: two things would share one key"] == shared
     with pytest.raises(BadInput) as caught:
         read("thing_name,csr\na,none.csr\nb,binary.csr\nc,damaged.csr\nd,\n")
     assert [
