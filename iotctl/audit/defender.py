@@ -54,6 +54,7 @@ class Answer:
         verdicts: how each check ended, in the order asked for.
         task_id: of the audit; empty: no check could be audited.
         notes: what else there is to say.
+        suppressed: the ids of the findings that are suppressed there.
 
     """
 
@@ -61,6 +62,7 @@ class Answer:
     verdicts: list[Verdict]
     task_id: str = ""
     notes: tuple[str, ...] = ()
+    suppressed: frozenset[str] = frozenset()
 
 
 def audited(
@@ -98,7 +100,8 @@ def audited(
     fleet = Fleet(clock.now())
     if any(one.group for one in exemptions):
         fleet = observe.fleet(context, observe.Wanted(frozenset({"things", "groups"}))).fleet
-    return verdict.settled(answer.findings, answer.verdicts, exemptions, fleet), answer
+    settled = verdict.settled(answer.findings, answer.verdicts, exemptions, fleet)
+    return replace(settled, suppressed=answer.suppressed), answer
 
 
 def audit(
@@ -216,7 +219,7 @@ def _read(
 ) -> Answer:
     """The findings of an audit that ended, and how each check did."""
     by_name = {one.name: one for one in checks}
-    cut, hidden, listed = "", 0, []
+    cut, listed = "", []
     try:
         for page in aws.pages("iot:ListAuditFindings", taskId=task_id, maxResults=250):
             listed += [one for one in page.get("findings", ()) if one["checkName"] in by_name]
@@ -224,7 +227,7 @@ def _read(
         if isinstance(error, Auth) and not isinstance(error, Denied):
             raise
         cut = f"iot:ListAuditFindings failed: {error.cause or error.message}"
-    hidden = sum(1 for one in listed if one.get("isSuppressed"))
+    hidden = [one for one in listed if one.get("isSuppressed")]
     counted = [one for one in listed if not one.get("isSuppressed")]
     owners, missed = _owners(aws, world, counted)
     findings = [Finding(by_name[one["checkName"]], flaw(one, owners)) for one in counted]
@@ -236,8 +239,13 @@ def _read(
     for one in checks:
         details = task["auditDetails"].get(one.name)
         verdicts.append(_verdict(one, details, len(resources.get(one.name, ())), cut) if details else _not_run(one))
-    told = [*notes, *([f"{text.count(hidden, 'finding')} suppressed in Device Defender"] if hidden else []), *missed]
-    return Answer(findings, verdicts, task_id, tuple(told))
+    told = [
+        *notes,
+        *([f"{text.count(len(hidden), 'finding')} suppressed in Device Defender"] if hidden else []),
+        *missed,
+    ]
+    suppressed = frozenset(Finding(by_name[one["checkName"]], flaw(one, {})).finding_id for one in hidden)
+    return Answer(findings, verdicts, task_id, tuple(told), suppressed)
 
 
 def _verdict(one: Check, details: Mapping[str, Any], listed: int, cut: str) -> Verdict:

@@ -91,8 +91,8 @@ def record(
             and finding["checkName"] in judged
             and (only is None or not set(finding["thingNames"]).isdisjoint(only))
         ]
-        # What the baseline exempts is still so: it is new again on the day after the exemption's last.
-        exempted = {finding.finding_id for finding, _ in audit.exempted}
+        # What is suppressed or exempted is still so: it is new again on the day after the exemption's last.
+        exempted = {finding.finding_id for finding, _ in audit.exempted} | audit.suppressed
         healed = [finding for finding in gone if finding["findingId"] not in exempted]
         tables.executemany(
             "INSERT INTO finding VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (series, id) DO UPDATE SET"

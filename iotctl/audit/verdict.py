@@ -29,6 +29,7 @@ class Audit:
         at: the moment that the fleet was read.
         lapsed: exemptions whose last day is over: they allow nothing any more.
         groups: of the things that findings are about: their thing groups, and those above them.
+        suppressed: the ids of the findings that are suppressed in Device Defender.
 
     """
 
@@ -38,6 +39,7 @@ class Audit:
     at: datetime
     lapsed: tuple[Exemption, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    suppressed: frozenset[str] = frozenset()
 
     def exit(self, fail_on: Severity, named: Collection[str]) -> Exit:
         """The exit code: incomplete before findings, findings only from a severity on.

@@ -82,6 +82,14 @@ def test_what_is_exempted_is_neither_healed_nor_new(journal: Journal) -> None:
     assert ["a"] == resources(history.record(journal, SERIES, audit("a", hours=2), Exit.DIFFERS).new)
 
 
+def test_what_is_suppressed_in_device_defender_is_not_healed(journal: Journal) -> None:
+    """It is still so there as well."""
+    history.record(journal, SERIES, audit("a"), Exit.DIFFERS)
+    plain = audit("a", hours=1)
+    hidden = replace(plain, findings=(), suppressed=frozenset({plain.findings[0].finding_id}))
+    assert () == history.record(journal, SERIES, hidden, Exit.OK).healed
+
+
 def test_series_are_apart(journal: Journal) -> None:
     """Other words, another command or another region: each has its own idea of what is new."""
     others = [
