@@ -28,7 +28,7 @@ LITE_BYTES: Final = 8195
 LITE: Final = "aws_nucleus_lite"
 CLASSIC: Final = "aws_nucleus_classic"
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+_NAME: Final = re.compile(r"(?!\.\.?$)[a-zA-Z0-9._-]{1,128}")  # of a directory on a core too
 _TYPES: Final = tuple(f"aws.greengrass.{kind}" for kind in ("generic", "lambda", "plugin", "nucleus"))
 _DEPENDENCIES: Final = ("HARD", "SOFT")
 _SCHEMES: Final = ("s3", "docker")

@@ -113,6 +113,7 @@ def recipe(artifact: dict[str, Any] | None = None, **more: Any) -> dict[str, byt
         ("iot:CreateProvisioningTemplate", {**TEMPLATE, "templateBody": DEEP}),
         ("greengrassv2:CreateComponentVersion", {"inlineRecipe": DEEP.encode()}),
         ("greengrassv2:CreateComponentVersion", recipe(ComponentDependencies={"x": {"DependencyType": []}})),
+        ("greengrassv2:CreateComponentVersion", recipe(ComponentName="..")),
         ("greengrassv2:CreateComponentVersion", recipe({"Unarchive": []})),
         ("greengrassv2:CreateComponentVersion", recipe({"Permission": {"Read": []}})),
     ],
