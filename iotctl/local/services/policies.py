@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, not_found, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, put_tags, taggable
 from iotctl.semantics import policy
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS policy_detached (
 ) WITHOUT ROWID
 """
 
+_POLICIES: Final = Named("policy", "policy", "Policy not found (name={})")
+known, exists = _POLICIES.known, _POLICIES.exists
+
 _MOST_VERSIONS: Final = 5
 
 
@@ -40,20 +44,20 @@ def create_policy(
 ) -> dict[str, Any]:
     """Create a policy; unlike things, the same again is refused."""
     _parsed(policyDocument)
-    if _find(store, policyName):
+    if _POLICIES.find(store, policyName):
         raise AwsError(
             "ResourceAlreadyExistsException",
             f"Policy cannot be created - name already exists (name={policyName})",
             resourceId=policyName,
-            resourceArn=_arn(store, policyName),
+            resourceArn=_POLICIES.arn(store, policyName),
         )
     now = store.now()
     store.execute("INSERT INTO policy VALUES (?, 1, 0, ?, ?, ?)", policyName, str(uuid.uuid4()), now, now)
     _add_version(store, policyName, policyDocument)
-    put_tags(store, _arn(store, policyName), tags)
+    put_tags(store, _POLICIES.arn(store, policyName), tags)
     return {
         "policyName": policyName,
-        "policyArn": _arn(store, policyName),
+        "policyArn": _POLICIES.arn(store, policyName),
         "policyDocument": policyDocument,
         "policyVersionId": "1",
     }
@@ -65,7 +69,7 @@ def get_policy(store: Store, policyName: str) -> dict[str, Any]:
     row = known(store, policyName)
     return {
         "policyName": policyName,
-        "policyArn": _arn(store, policyName),
+        "policyArn": _POLICIES.arn(store, policyName),
         "policyDocument": _version(store, policyName, row["default_version"])["document"],
         "defaultVersionId": str(row["default_version"]),
         "creationDate": row["created"],
@@ -92,7 +96,7 @@ def delete_policy(store: Store, policyName: str) -> None:
         )
         raise AwsError("DeleteConflictException", message)
     store.execute("DELETE FROM policy WHERE name = ?", policyName)
-    forget_tags(store, _arn(store, policyName))
+    forget_tags(store, _POLICIES.arn(store, policyName))
 
 
 @operation("iot:ListPolicies")
@@ -126,7 +130,7 @@ def create_policy_version(
     if setAsDefault:
         _set_default(store, policyName, version)
     return {
-        "policyArn": _arn(store, policyName),
+        "policyArn": _POLICIES.arn(store, policyName),
         "policyDocument": policyDocument,
         "policyVersionId": str(version),
         "isDefaultVersion": setAsDefault,
@@ -139,7 +143,7 @@ def get_policy_version(store: Store, policyName: str, policyVersionId: str) -> d
     row = known(store, policyName)
     version = _version(store, policyName, policyVersionId)
     return {
-        "policyArn": _arn(store, policyName),
+        "policyArn": _POLICIES.arn(store, policyName),
         "policyName": policyName,
         "policyDocument": version["document"],
         "policyVersionId": policyVersionId,
@@ -183,27 +187,9 @@ def set_default_policy_version(store: Store, policyName: str, policyVersionId: s
     _set_default(store, policyName, _version(store, policyName, policyVersionId)["version"])
 
 
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a policy.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"Policy not found (name={name})")
-    return row
-
-
-def exists(store: Store, name: str) -> bool:
-    """Whether there is a policy of this name."""
-    return _find(store, name) is not None
-
-
 def listed(store: Store, name: str) -> dict[str, str]:
     """A policy as the listings show it."""
-    return {"policyName": name, "policyArn": _arn(store, name)}
+    return {"policyName": name, "policyArn": _POLICIES.arn(store, name)}
 
 
 def document(store: Store, name: str) -> str:
@@ -227,14 +213,6 @@ def _parsed(document: str) -> None:
         policy.parse(document)
     except policy.PolicyError as error:
         raise AwsError("MalformedPolicyException", str(error)) from error
-
-
-def _arn(store: Store, name: str) -> str:
-    return store.arn(f"policy/{name}")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM policy WHERE name = ?", name)
 
 
 def _versions(store: Store, name: str) -> list[sqlite3.Row]:

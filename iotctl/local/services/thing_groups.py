@@ -10,7 +10,8 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, attributes, events, invalid, not_found, operation
+from iotctl.local.services import AwsError, attributes, events, invalid, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, held_tags, put_tags, requested_tags, taggable
 
@@ -40,6 +41,9 @@ WITH RECURSIVE descendant (name) AS (
 ) SELECT name FROM descendant
 """
 """The group itself and every group below it."""
+
+_GROUPS: Final = Named("thing_group", "thinggroup", "Thing group {} not found")
+arn, find, known = _GROUPS.arn, _GROUPS.find, _GROUPS.known
 
 _DEEPEST: Final = 7
 _MOST_CHILDREN: Final = 100
@@ -190,32 +194,9 @@ def list_thing_groups(
     return {"thingGroups": [name_and_arn(store, row["name"]) for row in rows], "nextToken": token}
 
 
-def arn(store: Store, name: str) -> str:
-    """The ARN of a thing group."""
-    return store.arn(f"thinggroup/{name}")
-
-
 def name_and_arn(store: Store, name: str) -> dict[str, str]:
     """A group as the listings show it."""
     return {"groupName": name, "groupArn": arn(store, name)}
-
-
-def find(store: Store, name: str) -> sqlite3.Row | None:
-    """The row of a group, if there is one."""
-    return store.row("SELECT * FROM thing_group WHERE name = ?", name)
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a group.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = find(store, name)
-    if row is None:
-        raise not_found(f"Thing group {name} not found")
-    return row
 
 
 def query_of(store: Store, name: str) -> str | None:
@@ -300,8 +281,4 @@ def _hierarchy_event(store: Store, name: str, operation_name: str) -> None:
         events.publish(store, "THING_GROUP_HIERARCHY", topic, operation_name, facts)
 
 
-def _exists(store: Store, name: str) -> bool:
-    return find(store, name) is not None
-
-
-taggable("thinggroup", _exists)
+taggable("thinggroup", _GROUPS.exists)

@@ -6,7 +6,8 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl.local.services import AwsError, events, invalid, not_found, operation
+from iotctl.local.services import AwsError, events, invalid, operation
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 from iotctl.local.services.tags import forget_tags, held_tags, put_tags, requested_tags, taggable
 
@@ -22,6 +23,9 @@ CREATE TABLE IF NOT EXISTS thing_type (
 ) WITHOUT ROWID
 """
 
+_TYPES: Final = Named("thing_type", "thingtype", "Thing type {} not found")
+known = _TYPES.known
+
 _SEARCHABLE: Final = 3
 _DELETE_AFTER: Final = 300  # seconds after the deprecation (developer guide, thing-types)
 
@@ -35,8 +39,8 @@ def create_thing_type(
 ) -> dict[str, Any]:
     """Create a thing type; again with the same configuration is success."""
     properties = _normal(thingTypeProperties)
-    arn = store.arn(f"thingtype/{thingTypeName}")
-    found = _find(store, thingTypeName)
+    arn = _TYPES.arn(store, thingTypeName)
+    found = _TYPES.find(store, thingTypeName)
     if found is None:
         identity = str(uuid.uuid4())
         store.execute(
@@ -97,7 +101,7 @@ def delete_thing_type(store: Store, thingTypeName: str) -> None:
         raise invalid(f"Cannot delete thing type {thingTypeName}: there are things of this type")
     _event(store, thingTypeName, "DELETED")
     store.execute("DELETE FROM thing_type WHERE name = ?", thingTypeName)
-    forget_tags(store, store.arn(f"thingtype/{thingTypeName}"))
+    forget_tags(store, _TYPES.arn(store, thingTypeName))
 
 
 @operation("iot:ListThingTypes")
@@ -117,19 +121,6 @@ def list_thing_types(
     return {"thingTypes": [_described(store, row) for row in rows], "nextToken": token}
 
 
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a thing type.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = _find(store, name)
-    if row is None:
-        raise not_found(f"Thing type {name} not found")
-    return row
-
-
 def usable(store: Store, name: str) -> None:
     """Refuse a thing type for a thing unless it exists and is not deprecated.
 
@@ -139,10 +130,6 @@ def usable(store: Store, name: str) -> None:
     """
     if known(store, name)["deprecated"] is not None:
         raise invalid(f"Thing type {name} is deprecated: no new thing can be associated with it")
-
-
-def _find(store: Store, name: str) -> sqlite3.Row | None:
-    return store.row("SELECT * FROM thing_type WHERE name = ?", name)
 
 
 def _normal(properties: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -165,7 +152,7 @@ def _unordered(properties: Mapping[str, Any]) -> dict[str, Any]:
 def _described(store: Store, row: sqlite3.Row) -> dict[str, Any]:
     return {
         "thingTypeName": row["name"],
-        "thingTypeArn": store.arn(f"thingtype/{row['name']}"),
+        "thingTypeArn": _TYPES.arn(store, row["name"]),
         "thingTypeProperties": json.loads(row["properties"]),
         "thingTypeMetadata": {
             "deprecated": row["deprecated"] is not None,
@@ -191,8 +178,4 @@ def _event(store: Store, name: str, operation_name: str) -> None:
     events.publish(store, "THING_TYPE", f"thingType/{name}/{operation_name.lower()}", operation_name, facts)
 
 
-def _exists(store: Store, name: str) -> bool:
-    return _find(store, name) is not None
-
-
-taggable("thingtype", _exists)
+taggable("thingtype", _TYPES.exists)

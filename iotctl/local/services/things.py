@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.local.services import AwsError, attributes, events, invalid, not_found, operation, thing_types
+from iotctl.local.services.named import Named
 from iotctl.local.services.paging import page
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ CREATE TABLE IF NOT EXISTS thing_attribute (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS thing_attribute_by_thing ON thing_attribute (thing_name)
 """
+
+_THINGS: Final = Named("thing", "thing", "Thing {} not found")
+arn, find, known = _THINGS.arn, _THINGS.find, _THINGS.known
 
 _AFTER_EVERY_VALUE: Final = "\U0010ffff"
 
@@ -184,29 +188,6 @@ def list_things(
         select = f"{select} WHERE {' AND '.join(where)}"
     rows, token = page(store, select, parameters, by=by, size=maxResults, token=nextToken)
     return {"things": [_listed(store, row) for row in rows], "nextToken": token}
-
-
-def arn(store: Store, name: str) -> str:
-    """The ARN of a thing."""
-    return store.arn(f"thing/{name}")
-
-
-def find(store: Store, name: str) -> sqlite3.Row | None:
-    """The row of a thing, if there is one."""
-    return store.row("SELECT * FROM thing WHERE name = ?", name)
-
-
-def known(store: Store, name: str) -> sqlite3.Row:
-    """The row of a thing.
-
-    Raises:
-        AwsError: ResourceNotFoundException.
-
-    """
-    row = find(store, name)
-    if row is None:
-        raise not_found(f"Thing {name} not found")
-    return row
 
 
 def named(store: Store, name: str | None, given_arn: str | None) -> str:
