@@ -118,18 +118,32 @@ def cores(aws: Aws, arn: str) -> list[dict[str, Any]]:
 def older_nuclei(aws: Aws, arn: str) -> list[str]:
     """The cores of a canary group that know no sub-deployments, with their versions.
 
-    Nucleus lite counts its versions by itself; whether it takes a sub-deployment it says when it gets one.
+    Nucleus lite knows none (as of 2.6): it takes one for a deployment of its own that conflicts with the parent's, and
+    whose version stays in the way of every later deployment to the parent.
     """
     found = []
     for core in cores(aws, arn)[:FEW]:
         name = core["coreDeviceThingName"]
         if core.get("runtime") == LITE:
+            found.append(f"{name} (nucleus lite)")
             continue
         version = str(aws.call("greengrassv2:GetCoreDevice", coreDeviceThingName=name).get("coreVersion") or "")
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if len(numbers) == 2 and numbers < SUB_DEPLOYMENTS_SINCE:
             found.append(f"{name} ({version})")
     return found
+
+
+def failed(aws: Aws, now: Deployed) -> bool:
+    """Whether a core of the target has said that its deployment failed there; the first few are asked."""
+    for core in cores(aws, now.arn)[:FEW]:
+        pages = aws.pages("greengrassv2:ListEffectiveDeployments", coreDeviceThingName=core["coreDeviceThingName"])
+        for one in (one for page in pages for one in page.get("effectiveDeployments", ())):
+            if one["deploymentId"] == now.deployment_id:
+                if one["coreDeviceExecutionStatus"] == "FAILED":
+                    return True
+                break
+    return False
 
 
 def members(aws: Aws, group: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import files, scope, text
@@ -105,6 +105,8 @@ def pushing(context: Context, asked: Asked) -> Plan:
         now, new = target(aws, asked.where)
         release = _release(aws, made, found, bucket, kept)
         _refuse_for_lite(aws, now, release)
+        if now.stands and now.version_of(release.component) == release.version and observe.failed(aws, now):
+            now = replace(now, status="FAILED")  # what is wanted is there and failed: it is deployed again
         canary = _canary(aws, asked.rolling, now, release.component)
         refuse_others(aws, now, release, new)
         # What is a component version already was tried when it was made one.

@@ -37,11 +37,14 @@ class Nucleus:
         core: who it is.
         fails: the releases that it cannot run.
         agreed: of twenty inputs, how many both releases answer alike.
+        says: more of its report, which is nucleus lite's.
 
     """
 
-    def __init__(self, core: Core, gg: Any, *, fails: tuple[str, ...] = (), agreed: int = 20) -> None:
-        self.core, self._gg, self._fails, self.agreed = core, gg, fails, agreed
+    def __init__(
+        self, core: Core, gg: Any, *, fails: tuple[str, ...] = (), agreed: int = 20, says: dict[str, Any] | None = None
+    ) -> None:
+        self.core, self._gg, self.fails, self.agreed, self._says = core, gg, fails, agreed, says or {}
         self.took: list[dict[str, Any]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=core.name)
@@ -59,7 +62,9 @@ class Nucleus:
     def _run(self) -> None:
         jobs = f"$aws/things/{self.core.name}/jobs"
         with Mqtt(self.core.platform, self.core.device, version=paho.MQTTv5) as nucleus:
-            nucleus.publish(f"$aws/things/{self.core.name}/greengrassv2/health/json", health(self.core.name))
+            nucleus.publish(
+                f"$aws/things/{self.core.name}/greengrassv2/health/json", health(self.core.name, **self._says)
+            )
             nucleus.subscribe(f"{jobs}/notify-next-{NAMESPACE}", f"{jobs}/$next/{NAMESPACE}/get/accepted")
             nucleus.publish(f"{jobs}/$next/{NAMESPACE}/get", {"jobId": "$next", "includeJobDocument": True})
             self._ready.set()
@@ -76,7 +81,7 @@ class Nucleus:
         self.took.append(document)
         model = next((name for name in document["components"] if name.startswith(PREFIX)), "")
         release = document["components"].get(model, {}).get("version", "")
-        failed = release in self._fails
+        failed = release in self.fails
         # As nucleus lite 2.6 says it, whatever happened and whatever the policy asks for.
         details = {"detailedStatus": "FAILED_ROLLBACK_NOT_REQUESTED"}
         status = {"status": "FAILED", "statusDetails": details} if failed else {"status": "SUCCEEDED"}
@@ -152,7 +157,8 @@ def test_the_life_of_a_model(
     inputs = ("--labels", str(LOCAL / "digits-labels.txt"), "--sample", str(LOCAL / "digits-sample.json"))
     judged = ("--canary", name("canary"), "--soak", "0s", "--predictions", "20")
 
-    with Nucleus(first, gg, fails=("3.0.0",)) as one, Nucleus(second, gg, fails=("3.0.0",)):
+    classic = {"runtime": "", "ggcVersion": "2.14.0"}
+    with Nucleus(first, gg, fails=("3.0.0",), says=classic) as one, Nucleus(second, gg, fails=("3.0.0",)) as two:
         pushed = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "1.0.0", *inputs, *common)
         assert 0 == pushed.code, pushed.stderr
         assert pushed.envelope["data"]["prediction"].endswith(": 7 0.9")
@@ -194,6 +200,12 @@ def test_the_life_of_a_model(
         assert 10 == bad.code
         assert "FAILED_ROLLBACK_NOT_REQUESTED" in bad.envelope["errors"][0]["cause"]
         assert f"iotctl infer rollback -g {name('line')}" in bad.envelope["errors"][0]["hint"]
+        one.fails = two.fails = ()
+        retried = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "3.0.0", *inputs, *common)
+        assert (0, True) == (retried.code, bad.envelope["data"] != retried.envelope["data"]), retried.stderr
+        of_lite = ("--canary", group("lite", second.name).rpartition("/")[2])
+        refused = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "4.0.0", *of_lite, *common)
+        assert (2, True) == (refused.code, f"{second.name} (nucleus lite)" in refused.stderr)
         many = [word for number in range(30) for word in ("--on", "confidence > 0.9", "--do", f"publish:t/{number}")]
         large = iotctl("infer", "push", str(DIGITS), "-g", name("line"), "--release", "4.0.0", *many, *common)
         assert (2, "RecipeTooLarge") == (large.code, large.envelope["errors"][0]["code"])
