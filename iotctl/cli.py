@@ -216,7 +216,7 @@ def _carry_out(plan: Plan, context: Context, output: Output) -> Result:
                         counts[outcome.state] += 1
                     if outcome.failure and len(kept) < _MOST_ERRORS_KEPT and outcome.state != "planned":
                         kept.append(outcome.failure)
-                    if output.streams_rows and not plan.follow and outcome.state != "planned":
+                    if output.streams(outcome.state) and not plan.follow:
                         output.row(columns, {"thingName": outcome.thing, "state": outcome.state, **outcome.shown})
                     if len(waiting) >= _FLUSH_EVERY:
                         journal.record(plan.run_id, waiting)

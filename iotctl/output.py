@@ -130,10 +130,14 @@ class Output:
         """Hand over what was written so far, so that a reader of the pipe sees how far it is."""
         self._out.flush()
 
-    @property
-    def streams_rows(self) -> bool:
-        """Whether the rows of a long change are data of their own (a pipe), or a summary serves better (a terminal)."""
-        return self.form == "quiet" or (self.form == "table" and not self._out.isatty())
+    def streams(self, state: str) -> bool:
+        """Whether a row of a long change is data of its own (a pipe), or a summary serves better (a terminal).
+
+        What is quiet has no states, so that its ids are of what is done: they may be another command's scope.
+        """
+        if self.form == "quiet":
+            return state == "done"
+        return self.form == "table" and state != "planned" and not self._out.isatty()
 
     def failure(self, command: str, failures: tuple[Failure, ...], code: Exit) -> None:
         """Write that a command failed and has no answer."""

@@ -107,9 +107,12 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The object's own URL, by virtual host."""
+        """The object's own URL, by path: the one form that AWS IoT's placeholders are documented with.
+
+        Source: AWS IoT developer guide, create-manage-jobs, "Presigned URLs".
+        """
         domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
-        return f"https://{self.bucket}.s3.{self.region}.{domain}/{quote(self.key)}"
+        return f"https://s3.{self.region}.{domain}/{self.bucket}/{quote(self.key)}"
 
     def __str__(self) -> str:
         """The object as AWS's tools name it."""

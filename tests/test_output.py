@@ -119,6 +119,15 @@ def test_a_failure_keeps_the_envelope_whole(message: str) -> None:
     assert "PRIVATE KEY" not in stdout.getvalue()
 
 
+@pytest.mark.parametrize(("form", "expected"), [("table", ["done", "failed"]), ("quiet", ["done"]), ("json", [])])
+def test_rows_of_a_long_change(form: str, expected: list[str]) -> None:
+    """Of a pipe: all that has settled, with its state; quiet, ids of what is done: they may be another's scope."""
+    states = ("done", "failed", "planned")
+    assert expected == [state for state in states if Output(form, stdout=io.StringIO()).streams(state)]
+    if form == "table":
+        assert not any(map(Output(form, stdout=_Terminal()).streams, states))
+
+
 def test_only_so_many_failures_are_told() -> None:
     """A person sees the first twenty and how many more; the envelope has all."""
     failures = tuple(Failure("X", f"bad {number}", on=f"t{number}") for number in range(25))

@@ -86,8 +86,8 @@ def test_the_key_is_the_digest(tmp_path: Path) -> None:
     assert f"fw/{artifact.sha256}/r_hre_1.bin" == artifact.key("/fw/")
     assert f"{artifact.sha256}/r_hre_1.bin" == artifact.key("")
     place = Place("b", artifact.key("fw"), "eu-west-1")
-    assert f"https://b.s3.eu-west-1.amazonaws.com/fw/{artifact.sha256}/r_hre_1.bin" == place.url
-    assert Place("b", "k", "cn-north-1", "aws-cn").url == "https://b.s3.cn-north-1.amazonaws.com.cn/k"
+    assert f"https://s3.eu-west-1.amazonaws.com/b/fw/{artifact.sha256}/r_hre_1.bin" == place.url
+    assert Place("b", "k", "cn-north-1", "aws-cn").url == "https://s3.cn-north-1.amazonaws.com.cn/b/k"
 
 
 def test_what_cannot_be_sent(tmp_path: Path) -> None:

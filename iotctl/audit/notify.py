@@ -150,11 +150,13 @@ def _address(file: str) -> SplitResult:
     if "://" in file:
         raise Usage("a webhook's address is a secret, and others see the command line", hint=_FORMS)
     try:
-        address = urlsplit(Path(file).read_text("utf-8").strip())
-        port = address.port
+        written = Path(file).read_text("utf-8").strip()
+        address, port = urlsplit(written), urlsplit(written).port
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise Usage(f"{file} does not hold the address of a webhook", hint=_FORMS, on=file) from error
     local = address.scheme == "http" and address.hostname in _LOOPBACK
-    if not address.hostname or port == 0 or not (address.scheme == "https" or local):
+    # What an HTTP request cannot hold would end the watch at the first finding.
+    can_be = written.isascii() and written.isprintable() and " " not in written
+    if not can_be or not address.hostname or port == 0 or not (address.scheme == "https" or local):
         raise Usage(f"{file} does not hold an https address", hint=_FORMS, on=file)
     return address

@@ -184,5 +184,5 @@ def _done(directory: Path, run_id: str, names: Sequence[str]) -> frozenset[str]:
 def _rotations(directory: Path, thing_name: str) -> Iterator[str]:
     name, number = bundle.directory_name(thing_name), 2
     while (place := directory / made.DEVICES / bundle.generation(name, number)).is_dir():
-        yield str(json.loads((place / bundle.CONFIG).read_bytes()).get("rotationId", ""))
+        yield str((made.config(place) or {}).get("rotationId", ""))
         number += 1

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 THING_NAME: Final = "thing_name"
 COLUMNS: Final = (THING_NAME, "thing_type", "thing_groups", "billing_group", "policy", "csr")
-PREFIXES: Final = ("attr:", "shadow:")
 CLAIM: Final = "iotctl-cert"
 CORE_POLICY: Final = "greengrass-core"
 

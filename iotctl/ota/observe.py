@@ -179,13 +179,17 @@ def _bucket(aws: Aws, order: Order, found: Facts) -> list[Error]:
     # Anyone may have taken the name of the account's own bucket; a bucket that was named is whoever's was meant.
     owner: dict[str, Any] = {} if order.bucket else {"ExpectedBucketOwner": found.target.account_id}
     try:
-        aws.call("s3:HeadBucket", Bucket=found.bucket, **owner)
+        region = aws.call("s3:HeadBucket", Bucket=found.bucket, **owner).get("BucketRegion", found.target.region)
     except NotFound:
         makes = "make it, or name another" if order.bucket else f"{_MAKES}; or name another"
         return [NotFound(f"there is no bucket {found.bucket}", hint=f"{makes}: --bucket NAME", on=found.bucket)]
     except Denied as error:
         error.message = f"the bucket {found.bucket} may not be used, or is another account's"
         return [error]
+    if region != found.target.region:
+        # S3 answers a URL that names another region than the bucket's with a redirect, and no device gets past it.
+        message = f"the bucket {found.bucket} is in {region}, not in {found.target.region} as the jobs are"
+        return [Conflict(message, hint="name one that is there: --bucket NAME", on=found.bucket)]
     return []
 
 

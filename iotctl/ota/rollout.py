@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -143,7 +143,6 @@ class Record:
         document: the job document of both jobs; empty where a job template brings it.
         requests: CreateJob's parameters by phase, without the id, the document and the tags.
         created: when, as ISO 8601; for people.
-        inputs: what the id was made of.
 
     """
 
@@ -159,7 +158,6 @@ class Record:
     document: str
     requests: Mapping[str, Mapping[str, Any]]
     created: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -185,7 +183,6 @@ class Record:
                 "document": self.document,
                 "requests": self.requests,
                 "created": self.created,
-                "inputs": self.inputs,
             }
         ).encode()
 
@@ -214,7 +211,6 @@ class Record:
                 document=value["document"],
                 requests=value["requests"],
                 created=value["created"],
-                inputs=value["inputs"],
             )
         except (Usage, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             said = text.sanitize(str(error))

@@ -201,13 +201,17 @@ def test_a_first_audit_that_waiting_does_not_help_ends_it(iotctl: Iotctl, platfo
     "word",
     [
         *("mail:me", "mqtt:", "mqtt:a/+", "mqtt:$aws/things/a/shadow/get", "sns:alerts", "webhook:nofile"),
-        *("webhook:https://hooks.example.com/s3cr3t", "webhook:HOOK"),
+        *("webhook:https://hooks.example.com/s3cr3t", "webhook:HOOK", "webhook:UNICODE", "webhook:SPACED"),
     ],
 )
 def test_what_is_no_place_to_tell_is_refused(word: str, tmp_path: Path) -> None:
     """Before the first audit; and an address, which is a secret, is never taken from the command line."""
     (tmp_path / "hook").write_text("http://hooks.example.com/x")
-    given = word.replace("HOOK", str(tmp_path / "hook"))
+    (tmp_path / "unicode").write_text("https://hooks.example.com/s3cr3t-é", "utf-8")
+    (tmp_path / "spaced").write_text("https://hooks.example.com/s3cr3t s3cr3t")
+    given = word
+    for name in ("hook", "unicode", "spaced"):
+        given = given.replace(name.upper(), str(tmp_path / name))
     with pytest.raises(Usage) as caught:
         notify.parse([given], Context(), lambda: pytest.fail("nothing is connected"))
     assert "s3cr3t" not in str(caught.value)

@@ -17,7 +17,7 @@ from iotctl.account.needs import OPERATIONS
 from iotctl.aws import Aws, service_model
 from iotctl.errors import Conflict, Error, Integrity, RolloutFailed
 from iotctl.local.devices import roles
-from iotctl.onboard import executions, rotation, signing
+from iotctl.onboard import executions, rotation, rotations, signing
 from iotctl.onboard import plan as planning
 from iotctl.pki import requests
 from iotctl.semantics import permissions
@@ -208,6 +208,9 @@ def test_a_csr_is_signed_once(directory: Path) -> None:
     )
     assert "keyEncrypted" not in config
     assert [] == list((directory / "rotating").iterdir())
+    assert {"pump"} == rotations._done(directory, "r2", ["pump"])
+    (directory / "devices" / "pump@2" / "config.json").write_bytes(b"[")
+    assert set() == rotations._done(directory, "r2", ["pump"]), "damaged: it is not known to be done"
 
 
 def test_a_hostile_device_gets_nothing(directory: Path) -> None:

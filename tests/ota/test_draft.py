@@ -53,7 +53,7 @@ def test_a_device_of_the_scope_accepts_the_document_and_no_other() -> None:
     found = json.loads(record.document)
     assert "install" == found["operation"]
     assert found["url"].startswith(
-        f"${{aws:iot:s3-presigned-url-v2:https://{TARGET.bucket}.s3.eu-west-1.amazonaws.com/ota/"
+        f"${{aws:iot:s3-presigned-url-v2:https://s3.eu-west-1.amazonaws.com/{TARGET.bucket}/ota/"
     )
     signed, trust = Signed.from_json(found), Trust({KEY.key_id: TrustedKey(KEY.key_id, KEY.public_pem)})
 

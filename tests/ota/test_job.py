@@ -125,5 +125,5 @@ def test_a_window_that_cannot_be_is_refused(written: str) -> None:
 def test_the_placeholder_of_an_artifact_is_counted_as_one() -> None:
     """Both generations of placeholders are known."""
     written = job.placeholder(Place("bucket", "ota/a/b.bin", "eu-west-1"))
-    assert "${aws:iot:s3-presigned-url-v2:https://bucket.s3.eu-west-1.amazonaws.com/ota/a/b.bin}" == written
+    assert "${aws:iot:s3-presigned-url-v2:https://s3.eu-west-1.amazonaws.com/bucket/ota/a/b.bin}" == written
     assert 2 == job.placeholders(written + "${aws:iot:s3-presigned-url:https://s3.amazonaws.com/b/k}")

@@ -51,3 +51,18 @@ def test_the_role_that_presigns(status: int, answer: bytes, expected: Sequence[t
     assert [kind for kind, _ in expected] == [type(fault) for fault in faults]
     assert all(fault.message.startswith(words) for fault, (_, words) in zip(faults, expected, strict=True))
     assert all("--job-role ARN" in (fault.hint or "") for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"), [("us-west-2", ["is in us-west-2, not in eu-west-1"]), ("eu-west-1", [])]
+)
+def test_a_bucket_of_another_region(region: str, expected: list[str]) -> None:
+    """S3 redirects a presigned URL that names another region, and no device follows: said before anything begins."""
+    asked = ordered(bucket="releases")
+    with answering() as server:
+        server.answer(200, b"", **{"x-amz-bucket-region": region})
+        world: Any = None
+        faults = observe.missing(server.aws(), world, asked, facts(asked), presigned=False)
+    assert [True] * len(expected) == [
+        isinstance(fault, Conflict) and words in fault.message for fault, words in zip(faults, expected, strict=True)
+    ]

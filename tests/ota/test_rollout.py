@@ -27,7 +27,6 @@ RECORD = Record(
     document='{"operation":"install"}',
     requests={CANARY: {"targets": ["arn:one"]}, FLEET: {"targets": ["arn:group"]}},
     created="2026-01-31T00:00:00Z",
-    inputs={"again": 0},
 )
 
 

@@ -24,8 +24,6 @@ PUBLISH: Final = "iot:Publish"
 SUBSCRIBE: Final = "iot:Subscribe"
 RECEIVE: Final = "iot:Receive"
 ASSUME: Final = "iot:AssumeRoleWithCertificate"
-OF_CONNECTIONS: Final = (CONNECT, PUBLISH, SUBSCRIBE, RECEIVE)
-"""What TestAuthorization can be asked about."""
 
 _GREENGRASS: Final = (
     "greengrass:GetComponentVersionArtifact",
