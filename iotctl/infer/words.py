@@ -80,10 +80,12 @@ def wheels(directory: str) -> tuple[component.Artifact, ...]:
     found = []
     for path in sorted(Path(directory).glob("*.whl")):
         tag = path.stem.rpartition("-")[2]
-        named = _LINUX.fullmatch(tag)
-        if not named and tag != "any":
+        # One wheel may be for several: `manylinux2014_x86_64.manylinux_2_17_x86_64` (PEP 425, compressed tag sets).
+        tags = tag.split(".")
+        named = {machine for one in tags if (found_in := _LINUX.fullmatch(one)) for machine in _MACHINES[found_in[1]]}
+        if not named and "any" not in tags:
             raise Usage(f"{path} is a wheel for {tag}, which no core is", on=str(path))
-        machines = _MACHINES[named[1]] if named else component.ARCHITECTURES
+        machines = tuple(one for one in component.ARCHITECTURES if one in named or "any" in tags)
         file = upload.Artifact.of(path)
         found.append(component.Artifact(path.name, file.sha256, file.size, path, machines))
     if not found:

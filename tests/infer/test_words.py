@@ -46,8 +46,9 @@ def test_conditions_and_actions_are_pairs() -> None:
 
 
 def test_a_wheel_is_for_the_machines_of_its_name(tmp_path: Path) -> None:
-    """As its last tag says."""
-    for tag in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64", "linux_armv7l", "any"):
+    """As its last tag says, which may be several in one."""
+    both = "manylinux2014_x86_64.manylinux_2_17_x86_64"
+    for tag in (both, "manylinux_2_28_aarch64", "linux_armv7l", "any"):
         (tmp_path / f"pkg-1-py3-none-{tag}.whl").write_bytes(b"x")
     assert {("amd64",), ("aarch64",), ("arm",), ARCHITECTURES} == {
         one.architectures for one in words.wheels(str(tmp_path))
