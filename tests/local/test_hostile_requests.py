@@ -188,18 +188,24 @@ def test_no_bytes_break_the_platform(running: Platform, sent: bytes) -> None:
     assert send(running, "GET", "/endpoint").status == 200
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body(running: Platform) -> None:
-    """curl, and botocore where the payload is a file, send it after `100 Continue` only, or a second later."""
+@pytest.mark.parametrize("welcome", [True, False])
+def test_a_client_that_waits_to_be_asked_for_its_body(running: Platform, welcome: bool) -> None:
+    """curl, and botocore where the payload is a file, send it after `100 Continue` only; never after a refusal."""
     address = urlsplit(running.http_url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as client:
-        scope = f"{running.access_key_id}/20260101/{running.region}/iotdata/aws4_request"
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as client:
+        scope = f"{running.access_key_id if welcome else 'AKIA'}/20260101/{running.region}/iotdata/aws4_request"
         client.sendall(
             f"POST /topics/a HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
             f"Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0\r\n\r\n".encode()
         )
-        assert b"HTTP/1.1 100 Continue\r\n\r\n" == client.recv(65536)
-        client.sendall(b"{}")
-        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        answer = client.recv(65536)
+        if welcome:
+            assert b"HTTP/1.1 100 Continue\r\n\r\n" == answer
+            client.sendall(b"{}")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        else:
+            assert answer.startswith(b"HTTP/1.1 403")
+            assert b"\r\nConnection: close\r\n" in answer
 
 
 def test_a_client_that_stops_in_the_middle(running: Platform) -> None:

@@ -158,7 +158,11 @@ class HttpGateway:
         if self._s3.is_meant(caller.service if caller else "", host, request.raw_path):
             return await self._s3.answer(s3.Exchange(request, request_id, host), lambda: self._admit(request, caller))
         operation, answer = await self._answer(request, request_id, caller)
-        return operation, _response(answer, request_id)
+        response = _response(answer, request_id)
+        if not request.content.is_eof():
+            # The rest of the body may come or, after `Expect: 100-continue`, never: no request can follow it.
+            response.force_close()
+        return operation, response
 
     def _admit(self, request: web.BaseRequest, caller: _Caller | None) -> Callable[[str, str], bool] | None:
         """Refuse a request of S3 by someone who may not ask; whether they may do what to which key, None: all of it."""
