@@ -129,6 +129,7 @@ def test_canonical_json_reads_back(value: Any) -> None:
     """One text for one value: it parses to the value, and to itself again."""
     canonical = text.canonical(value)
     assert value == text.loads(canonical)
+    assert json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) == canonical
     assert canonical == text.canonical(text.loads(json.dumps(value, indent=3)))
 
 
