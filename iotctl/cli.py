@@ -271,7 +271,7 @@ def _awaited(plan: Plan, world: World, kept: list[Failure]) -> Error | None:
         late = engine.still_waiting(plan, world, {failure.on for failure in kept})
     except Error as error:
         return error
-    return _late(plan, late) if late else None
+    return _late(plan, late) if late and not world.stop.is_set() else None
 
 
 def _late(plan: Plan, late: list[str]) -> errors.Timeout:
@@ -310,6 +310,8 @@ def _summary(
     notes = [f"{', '.join(told)} of {text.count(len(plan.rows), plan.noun)} (run {plan.run_id})"]
     if (planned and code is not Exit.ROLLOUT_FAILED) or (plan.bulk and counts["done"] + planned < len(plan.rows)):
         notes.append("run the same command again: it resumes")
+    elif plan.wait and code in {Exit.INTERRUPTED, Exit.TERMINATED} and ended is None:
+        notes.append("interrupted while it waited; the change is made: iotctl shadow diff shows who is behind")
     if ended is not None:
         # Where it is the last thing's own failure that ended the run, it is told once.
         kept = [*(kept[:-1] if kept and kept[-1].cause == ended.cause else kept), Failure.of(ended)]

@@ -232,7 +232,7 @@ class Signed:
         """The members `manifest` and `signature` of a job document.
 
         Raises:
-            Rejected: MALFORMED: one is missing, not Base64, or larger than can be.
+            Rejected: MALFORMED: one is missing, or not Base64.
 
         """
         try:

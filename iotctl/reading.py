@@ -103,10 +103,11 @@ class Reading:
         self._announce(op, len(missing))
         rows = ({"thingName": value, "line": number} for number, value in enumerate(missing, 1))
         step = Step(op, {parameter: Ref("row.thingName"), **params})
-        failed, last = 0, None
+        answered, failed, last = 0, 0, None
         try:
             for row, answer in engine.answers(step, rows, self.world):
                 self.calls[op] += 1
+                answered += 1
                 if isinstance(answer, NotFound):
                     continue
                 if isinstance(answer, Error):
@@ -115,8 +116,8 @@ class Reading:
                     taken = take(whole(self.aws, op, {parameter: row["thingName"], **params}, answer))
                     self.kept.keep(kind, row["thingName"], taken)
                     yield row["thingName"], taken
-        except Error as error:
-            failed, last = failed + 1, error
+        except Error as error:  # it ends the reading: the rest is as unread
+            failed, last = failed + len(missing) - answered, error
         if last is not None:
             self.missed(attribute, op, last, f" for {failed:,} of {len(values):,}")
 

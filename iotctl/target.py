@@ -105,7 +105,7 @@ class Target:
     def bucket(self) -> str:
         """The bucket of this account's artifacts in this region, as `account template` makes it.
 
-        Anyone may take the name first: every request to it says whose it must be (S3's ExpectedBucketOwner).
+        Anyone may take the name first: who begins to use it asks whose it is (HeadBucket's ExpectedBucketOwner).
         """
         return f"iotctl-{self.account_id}-{self.region}"
 

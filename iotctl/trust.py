@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import clock, files, text
+from iotctl import passphrase as words
 from iotctl.errors import Conflict, Error, Integrity, NotFound, Usage
 from iotctl.pki import signing
 from iotctl.pki.signing import SigningKey
@@ -143,8 +144,7 @@ def signing_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
     try:
         if path.stat().st_mode & 0o077:
             raise Usage(f"others may read the signing key {path}", hint=f"chmod 600 {path}", on=str(path))
-        passphrase = passphrase_file.read_bytes().split(b"\n", 1)[0] if passphrase_file else b""
-        return SigningKey.load(path.read_bytes(), passphrase)
+        return SigningKey.load(path.read_bytes(), words.read(str(passphrase_file)) if passphrase_file else b"")
     except OSError as error:
         raise NotFound(
             f"{error.filename} cannot be read: {error.strerror}", hint="iotctl ota keygen --out FILE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iotctl import cli
-from iotctl.errors import Auth, Timeout
+from iotctl.errors import Auth, Exit, Timeout
 from iotctl.plan import Expect, Plan, Wait
 from iotctl.target import Target
 from iotctl.world import World
@@ -34,3 +34,13 @@ def test_a_wait_that_fails_ends_the_run_in_order() -> None:
     late = cli._awaited(PLAN, world({}), [])
     assert isinstance(late, Timeout)
     assert "2 of 2 things have not reported it within 0.01 s (a, b); they may still" == late.message
+
+
+def test_a_wait_that_is_interrupted_says_so() -> None:
+    """Nobody is said to be late who was not waited for: the change is made, and that is told."""
+    interrupted = world({})
+    interrupted.stop.set()
+    assert cli._awaited(PLAN, interrupted, []) is None
+    ended = cli._summary(PLAN, {"done": 2, "conflict": 0, "failed": 0}, [], None, Exit.INTERRUPTED, {})
+    assert ["2 done of 2 things (run r)"] == list(ended.notes[:1])
+    assert "interrupted while it waited; the change is made" in ended.notes[1]

@@ -21,7 +21,7 @@ from iotctl.trust import Trust
 def test_a_new_key_signs_and_its_public_half_verifies(tmp_path: Path, key_type: str, passphrase: bytes) -> None:
     """The file is private, is never replaced, and needs its passphrase."""
     place, phrase = tmp_path / "key.pem", tmp_path / "phrase"
-    phrase.write_bytes(passphrase + b"\n")
+    phrase.write_bytes(passphrase + b"\r\n")  # as Windows ends lines
     public = trust.keygen(place, key_type=key_type, passphrase=passphrase)
     key = trust.signing_key(place, phrase if passphrase else None)
     assert 0o600 == stat.S_IMODE(place.stat().st_mode)
