@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +88,7 @@ def rotate(
     device has to do for it is in the README.
     """
     from iotctl import bundle, text
-    from iotctl.onboard import authority, observe, request, rotation, rotations
+    from iotctl.onboard import authority, request, rotations
     from iotctl.scope import Scope
 
     request.check_key_type(key_type)
@@ -97,21 +96,6 @@ def rotate(
     together = text.seconds(timeout) if timeout is not None else None
     directory = (bundles or bundle.only_directory(Path.cwd())).absolute()
     ctx.obj.authority = authority.given(ca_cert, ca_key_file, ca_passphrase_file, directory)
-    aws, target = ctx.obj.aws, ctx.obj.target
-    run = rotations.run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
-    if thing_group is None and search is None and not run.done:
-        rotations.require(ctx.obj.world(), run)
-    place = observe.place(aws, directory, ctx.obj.platform if target.kind == "local" else None)
-    before, jobs = rotations.jobs(aws, run, thing_group)
-    registered = rotations.is_registered(aws, directory)
-    plan = rotation.rotating(
-        run,
-        before,
-        jobs,
-        place,
-        wait=seconds,
-        registered=registered,
-        timeout=together,
-        stopped=rotations.stopped(aws, run),
+    return rotations.planned(
+        ctx.obj, chosen, directory, key_type=key_type, days=days, anew=anew, wait=seconds, timeout=together
     )
-    return replace(plan, quotas=ctx.obj.quotas)

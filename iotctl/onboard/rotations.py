@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iotctl import bundle, clock, engine, made, scope
 from iotctl.errors import Conflict, NotFound
-from iotctl.onboard.rotation import COMMAND, Job, Run, batches
+from iotctl.onboard import observe
+from iotctl.onboard.rotation import COMMAND, Job, Run, batches, rotating
 from iotctl.pki import certificates as x509
 from iotctl.plan import Ref, Step, run_identity
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iotctl.aws import Aws
+    from iotctl.context import Context
+    from iotctl.plan import Plan
     from iotctl.scope import Scope
     from iotctl.world import World
 
@@ -29,7 +33,47 @@ _PENDING: Final = frozenset({"QUEUED", "IN_PROGRESS", "SUCCEEDED"})
 """Executions of things that need no other job: what has succeeded only waits for its operator."""
 
 
-def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, anew: bool) -> Run:
+def planned(
+    context: Context,
+    chosen: Scope,
+    directory: Path,
+    *,
+    key_type: str,
+    days: int,
+    anew: bool,
+    wait: float,
+    timeout: float | None,
+) -> Plan:
+    """What gives the things of a scope new certificates: a rotation that is gone on with, or a new one.
+
+    Args:
+        context: of the command.
+        chosen: the scope.
+        directory: of the bundles, with the fleet CA.
+        key_type: that devices are asked for, where it is a new one.
+        days: how long the certificates are valid, where it is a new one.
+        anew: begin a new one, whatever others left.
+        wait: seconds that a device may take to answer, and again to connect.
+        timeout: seconds that all of them may take together; None: as long as it takes.
+
+    Raises:
+        NotFound: the scope or a thing does not exist, or the directory is not that of an onboarding.
+        Conflict: another rotation has some of these things left.
+
+    """
+    aws = context.aws
+    run = _run(aws, chosen, directory, key_type=key_type, days=days, anew=anew)
+    if chosen.thing_group is None and chosen.search is None and not run.done:
+        _require(context.world(), run)
+    place = observe.place(aws, directory, context.platform if context.target.kind == "local" else None)
+    before, jobs = _jobs_of(aws, run, chosen.thing_group)
+    stopped = [job["jobId"] for run_id in run.supersedes for job in _jobs(aws, run_id) if job["status"] in _OPEN]
+    registered = _is_registered(aws, directory)
+    plan = rotating(run, before, jobs, place, wait=wait, registered=registered, timeout=timeout, stopped=stopped)
+    return replace(plan, quotas=context.quotas)
+
+
+def _run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, anew: bool) -> Run:
     """The rotation of a scope that has things left, else a new one.
 
     Raises:
@@ -63,12 +107,7 @@ def run(aws: Aws, chosen: Scope, directory: Path, *, key_type: str, days: int, a
     return Run(run_id, words, names, frozenset(), clock.iso(clock.now()), key_type, days, superseded)
 
 
-def stopped(aws: Aws, found: Run) -> list[str]:
-    """The ids of jobs of superseded rotations that devices would still obey."""
-    return [job["jobId"] for run_id in found.supersedes for job in _jobs(aws, run_id) if job["status"] in _OPEN]
-
-
-def jobs(aws: Aws, found: Run, group: str | None) -> tuple[list[str], list[Job]]:
+def _jobs_of(aws: Aws, found: Run, group: str | None) -> tuple[list[str], list[Job]]:
     """The ids of the jobs that there are, the oldest first, and the jobs that are to be made for the things left.
 
     Args:
@@ -90,7 +129,7 @@ def jobs(aws: Aws, found: Run, group: str | None) -> tuple[list[str], list[Job]]
     ]
 
 
-def require(world: World, found: Run) -> None:
+def _require(world: World, found: Run) -> None:
     """Refuse names of things that there are not: a job for them would be made for nobody.
 
     Raises:
@@ -104,7 +143,7 @@ def require(world: World, found: Run) -> None:
         raise NotFound(f"there is no thing {', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}")
 
 
-def is_registered(aws: Aws, directory: Path) -> bool:
+def _is_registered(aws: Aws, directory: Path) -> bool:
     """Whether the account knows the fleet CA."""
     try:
         pem = (directory / "ca" / bundle.CA_CERTIFICATE).read_bytes()
