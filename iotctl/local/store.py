@@ -39,7 +39,7 @@ class Event:
         topic: where it is published.
         payload: its bytes.
         to: the one client id that gets it, whether subscribed or not; empty: every subscriber.
-        subscribed: the one client gets it only by a subscription of its own.
+        subscribed: the one client gets it by a subscription of its own, where it has one.
 
     """
 
@@ -173,7 +173,7 @@ class Store:
             topic: a topic; one that begins with `$local/` stays among the platform's services.
             payload: bytes as they are; anything else is written as JSON.
             to: the one client id that gets it.
-            subscribed: it gets it only by a subscription of its own.
+            subscribed: it gets it by a subscription of its own, where it has one.
 
         """
         content = payload if isinstance(payload, bytes) else json.dumps(payload, separators=(",", ":")).encode()

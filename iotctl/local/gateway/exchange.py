@@ -148,9 +148,9 @@ class Exchange:
             self._passing = False
 
     def _deliver(self, event: Event) -> None:
-        if event.subscribed:
-            self._broker.answer(event.to, event.topic, event.payload)
-        elif event.to:
+        if event.subscribed and self._broker.answer(event.to, event.topic, event.payload):
+            return
+        if event.to:
             self._broker.deliver(event.to, event.topic, event.payload, 1)
         elif not event.topic.startswith(LOCAL):
             self._broker.router.publish(event.topic, event.payload, 1)

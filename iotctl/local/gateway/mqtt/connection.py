@@ -358,12 +358,12 @@ class Connection(Stream):
         return code
 
     def _unsubscribe(self, packet: Unsubscribe, session: Session) -> None:
-        there = [topic_filter in session.subscriptions for topic_filter in packet.topic_filters]
         for topic_filter in packet.topic_filters:
             self._broker.router.unsubscribe(session, topic_filter)
         session.save()
-        codes = tuple(Code.SUCCESS if was else Code.NO_SUBSCRIPTION_EXISTED for was in there)
-        self._send(Unsuback(packet.packet_id, codes))
+        # AWS has no reason code 0x11, "no subscription existed" (developer guide, MQTT 5 reason codes), and AWS's own
+        # nucleus lite hangs up on one.
+        self._send(Unsuback(packet.packet_id, tuple(Code.SUCCESS for _ in packet.topic_filters)))
         self._broker.unsubscribed(session, packet.topic_filters)
 
     def _disconnect(self, packet: Disconnect, session: Session) -> None:
