@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, templates
+from iotctl import bundle, made, templates
 from iotctl.errors import Conflict, Error, NotFound
 from iotctl.onboard import declared
 from iotctl.onboard.plan import ADOPTED, CLAIM, Place, Ways
@@ -186,6 +186,8 @@ def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path, wa
     if ways.claim and not claim and not ways.adopt:
         return finding("conflict", "it exists, and iotctl did not make it; --adopt takes it over")
     if ways.claim and claim and claim.removeprefix(ADOPTED) != ours:
+        if claim.removeprefix(ADOPTED) in _coming(directory, row["thingName"]):
+            return finding("conflict", "its certificate is being replaced: run the same certs rotate again first")
         return finding("conflict", f"it exists with another certificate ({claim[:12]}…) than this directory has")
     if row["thingType"] and thing.get("thingTypeName") != row["thingType"]:
         return finding("conflict", f"its thing type is {thing.get('thingTypeName') or 'none'}, not {row['thingType']}")
@@ -197,6 +199,12 @@ def _judge(row: Mapping[str, Any], thing: Mapping[str, Any], directory: Path, wa
         value = row["attributes"][name]
         return finding("conflict", f"its attribute {name} is {attributes.get(name) or 'absent'}, not {value}")
     return finding("same", "it is there, with the certificate of its bundle")
+
+
+def _coming(directory: Path, thing_name: str) -> set[str]:
+    """The ids of the certificates that a rotation under way has signed for a thing."""
+    told = [made.config(place) for place in made.rotating(directory, thing_name)]
+    return {str(config["certificateId"]) for config in told if config}
 
 
 def _certificate_id(directory: Path, thing_name: str) -> str:

@@ -165,3 +165,8 @@ def test_what_onboarding_would_meet_thing_by_thing(tmp_path: Path) -> None:
     }
     assert ("adopt", "it exists, and nobody has claimed it; site becomes oslo") == adopting["foreign"]
     assert "conflict" == adopting["claimed"][0]
+    coming = tmp_path / "rotating" / "claimed"
+    coming.mkdir(parents=True)
+    (coming / "config.json").write_text(json.dumps({"thingName": "claimed", "certificateId": "f" * 64}))
+    under_way = {one.thing_name: one.why for one in observe.things(world, rows, tmp_path, Ways())}
+    assert "its certificate is being replaced: run the same certs rotate again first" == under_way["claimed"]
