@@ -143,7 +143,7 @@ class Step:
         on_exists: what must hold if the name is taken; all true is success, else it is a conflict.
         adopt: what is done first with something of that name that nobody has claimed; None: it stays as it is.
         verifies: it is a read that may not see yet what was done just before: it is believed after a few tries.
-        hint: what to type next where it finds nothing.
+        hint: what to type next where it finds nothing, or is refused.
         absent_is_done: it removes something; where that is gone already, it is done.
         unless_found: a read with the same parameters; where it finds something, the step is skipped.
         when: what must hold of the scope (the row, earlier answers), else the step is skipped.

@@ -76,6 +76,9 @@ class Steps:
                     missing.hint = step.hint or missing.hint
                     raise
                 answer = {}
+            except Refused as refused:
+                refused.hint = refused.hint or step.hint
+                raise
             if step.name:
                 scope[step.name] = answer
 

@@ -237,6 +237,8 @@ def registration(keys: Keys, ways: Ways | None = None, *, exclusive: bool = True
             "principal": Ref("certificate.certificateArn"),
             "thingPrincipalType": EXCLUSIVE if exclusive else None,
         },
+        # AWS's own engines attach no certificate exclusively, and AWS does not change how one is attached.
+        hint="if another engine registered it: go on with that one (--engine), or take its run back first",
     )
 
 

@@ -229,7 +229,7 @@ def _signed(run: Run, place: Place, keys: Keys) -> Iterator[Step]:
     _, registered, attached = planning.registration(keys)
     yield registered
     # As the old one is: AWS's own engines attach no certificate exclusively, and AWS refuses another way than before.
-    yield replace(attached, params={**attached.params, "thingPrincipalType": Ref("old.thingPrincipalType")})
+    yield replace(attached, params={**attached.params, "thingPrincipalType": Ref("old.thingPrincipalType")}, hint="")
     yield Step("iot:ListAttachedPolicies", {"target": Ref("old.certificateArn"), "pageSize": 250}, name="allowed")
     yield Step(
         "iot:AttachPolicy",

@@ -98,6 +98,18 @@ def test_things_of_a_registered_ca(things: list[str], engine: tuple[str, ...]) -
         iot.describe_ca_certificate(certificateId=authority)
 
 
+def test_what_bulk_registration_began_is_ended_by_it(things: list[str]) -> None:
+    """Our own engine attaches exclusively, which AWS refuses by then: what to do is told, and nothing is changed."""
+    assert 0 == _apply("--engine", "aws-bulk").code
+    before = [_described(name) for name in things]
+    ran = _apply()
+    hints = {failure["hint"] for failure in ran.envelope["errors"]}
+    assert (3, 3) == (ran.code, ran.envelope["data"]["failed"])
+    assert ["--engine" in hint for hint in hints] == [True]
+    assert before == [_described(name) for name in things]
+    assert 0 == _apply("--engine", "aws-bulk").code
+
+
 def test_a_thing_of_someone_else(things: list[str]) -> None:
     """It is left as it is: its row is a conflict, the others are registered."""
     client("iot").create_thing(thingName=things[1], attributePayload={"attributes": {"owner": "me"}})
