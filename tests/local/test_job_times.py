@@ -109,15 +109,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> State:
 def fast(home: State) -> Iterator[Fast]:
     """Every job of this module, on one platform; things are at what they shall be at."""
     platform = process.background(home, Ports(0, 0, 0), None, conditions.read(clock_speed=SPEED))
-    made = Fast(platform)
-    made.report("steps", "t00", "IN_PROGRESS", stepTimeoutInMinutes=1)
-    made.report("again", "t00", "IN_PROGRESS")
-    for thing in ("t00", "t01", "t02"):
-        made.report("aborted", thing, "IN_PROGRESS")
-    for behavior in ("STOP_ROLLOUT", "CANCEL", "FORCE_CANCEL"):
-        made.report(behavior, "t00", "IN_PROGRESS")
-    yield made
-    process.stop(home)
+    try:
+        made = Fast(platform)
+        made.report("steps", "t00", "IN_PROGRESS", stepTimeoutInMinutes=1)
+        made.report("again", "t00", "IN_PROGRESS")
+        for thing in ("t00", "t01", "t02"):
+            made.report("aborted", thing, "IN_PROGRESS")
+        for behavior in ("STOP_ROLLOUT", "CANCEL", "FORCE_CANCEL"):
+            made.report(behavior, "t00", "IN_PROGRESS")
+        yield made
+    finally:
+        process.stop(home)
 
 
 def test_the_rate_grows_by_its_steps(fast: Fast) -> None:
