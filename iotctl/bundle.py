@@ -1,11 +1,11 @@
 """What one device receives: key, certificate, CA, config; on disk, durable, private.
 
-<bundles>/ca/                    the fleet CA, made once; of one that somebody brings its certificate only
+<bundles>/ca/                    the fleet CA (iotctl.fleet_ca)
 <bundles>/devices/<thing>/       private.pem.key 0600 · certificate.pem.crt 0644 · AmazonRootCA1.pem 0644 ·
                                  config.json 0640
 <bundles>/devices/<thing>@2/     the same once its certificate was replaced; of several the latest counts
 <bundles>/runs/, revoked/        what each run made, and what was taken back (iotctl.made)
-<bundles>/.staging/              what a crash left here was never registered, and goes at the next start
+<bundles>/.staging/              what is not whole yet (iotctl.staging)
 
 A bundle appears by one rename of a directory whose files are already durable, before the first AWS call of its thing,
 and is never changed or replaced afterwards. So after a lost answer "did it arrive?" always has an answer.
@@ -13,7 +13,6 @@ and is never changed or replaced afterwards. So after a lost answer "did it arri
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.resources
 import json
@@ -22,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import clock, files, pki
-from iotctl.errors import Conflict, Error, Integrity, Local, Usage
+from iotctl import files, fleet_ca, pki
+from iotctl.errors import Conflict, Error, Integrity, Usage
 from iotctl.pki import certificates as x509
 from iotctl.pki import keys
+from iotctl.staging import clear_staging, publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,10 +36,6 @@ ROOT_CA: Final = "AmazonRootCA1.pem"
 CONFIG: Final = "config.json"
 
 PUBLISH: Final = "file:PublishBundle"
-AUTHORITY: Final = "file:FleetAuthority"
-
-CA_KEY: Final = "fleet-ca.pem.key"
-CA_CERTIFICATE: Final = "fleet-ca.pem.crt"
 
 _ENCODER: Final = json.JSONEncoder(separators=(",\n  ", ": "))
 _LONGEST_NAME: Final = 200  # bytes of a file name; file systems allow 255
@@ -154,100 +150,6 @@ def load(directory: Path, passphrase: bytes = b"") -> Bundle:
     return Bundle(directory, config, certificate_id, certificate.pem)
 
 
-def load_ca(bundles: Path, given: pki.Authority | None = None) -> pki.Authority:
-    """The fleet CA of a bundles directory, made (once, durably) where there is none.
-
-    Args:
-        bundles: the directory.
-        given: the CA that somebody brings: only its certificate is kept here, its key stays where it is.
-
-    Raises:
-        Integrity: it is damaged. Conflict: it is another one than the one that is given. Local: it cannot be written.
-
-    """
-    place = bundles / "ca"
-    with files.explained(place):
-        if not place.is_dir():
-            staging = _staging(bundles) / "ca"
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(files.PRIVATE_DIRECTORY)
-            authority = given or pki.Authority.create(f"iotctl fleet CA {clock.now():%Y-%m-%d}")
-            if given is None:
-                files.write_new(staging / CA_KEY, authority.key_pem())
-            files.write_new(staging / CA_CERTIFICATE, authority.certificate_pem.encode(), 0o644)
-            _publish(bundles, {staging: place})
-        try:
-            if given is not None:
-                refuse_other_ca(bundles, given)
-                return given
-            return pki.Authority.load((place / CA_KEY).read_bytes(), (place / CA_CERTIFICATE).read_bytes())
-        except FileNotFoundError as error:
-            raise Integrity(f"the fleet CA in {place} is incomplete", hint="restore it from a backup") from error
-
-
-def refuse_other_ca(bundles: Path, given: pki.Authority) -> None:
-    """Refuse a CA that somebody brings, where the directory has another one: its certificates would be of two.
-
-    Raises:
-        Conflict: it has. Integrity: the one that is there is damaged.
-
-    """
-    place = bundles / "ca" / CA_CERTIFICATE
-    if place.is_file() and _certificate_of_ca(place) != given.certificate_pem:
-        raise Conflict(f"the fleet CA in {place.parent} is another one than --ca-cert", hint="--bundles DIR, a new one")
-
-
-def _certificate_of_ca(path: Path) -> str:
-    try:
-        return x509.read(path.read_bytes()).pem
-    except Usage as error:
-        raise Integrity(f"the fleet CA's certificate {path} is damaged", hint="restore it from a backup") from error
-
-
-def has_only_certificate(bundles: Path) -> bool:
-    """Whether the key of the fleet CA is not here, as that of one that somebody brought; or it was lost."""
-    return (bundles / "ca" / CA_CERTIFICATE).is_file() and not (bundles / "ca" / CA_KEY).exists()
-
-
-class FleetAuthority:
-    """The effect `file:FleetAuthority`: the fleet CA of a directory, made where there is none.
-
-    Args:
-        given: the one that somebody brings.
-
-    """
-
-    def __init__(self, given: pki.Authority | None = None) -> None:
-        self._given = given
-
-    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Error]:
-        """Find or make it.
-
-        Args:
-            batch: one mapping: `directory` (of the bundles).
-
-        Returns:
-            Per mapping, in order: certificateId, certificatePem.
-
-        Raises:
-            Integrity: it is damaged. Conflict: it is not the one that is given. Local: it cannot be written.
-
-        """
-        found = [self._afresh(Path(params["directory"])).certificate_pem for params in batch]
-        return [{"certificateId": x509.read(pem).certificate_id, "certificatePem": pem} for pem in found]
-
-    def _afresh(self, bundles: Path) -> pki.Authority:
-        """The fleet CA, after what a crash left half made is gone."""
-        with files.explained(bundles):
-            _clear(bundles)
-        return load_ca(bundles, self._given)
-
-
-def _clear(bundles: Path) -> None:
-    shutil.rmtree(bundles / ".staging", ignore_errors=True)
-    _staging(bundles)
-
-
 class Publisher:
     """The effect `file:PublishBundle`: bundles for a batch of things, made durable by one sync for all of them.
 
@@ -287,7 +189,7 @@ class Publisher:
         with files.explained(directory):
             self._prepare(directory)
             if any(not params.get("certificatePem") for params in batch) and directory not in self._authorities:
-                self._authorities[directory] = load_ca(directory, self._given)
+                self._authorities[directory] = fleet_ca.load(directory, self._given)
             devices, stagings = directory / "devices", directory / ".staging"
             for params in batch:
                 name = directory_name(params["thingName"])
@@ -310,13 +212,13 @@ class Publisher:
                         }
                     )
             if staged:
-                _publish(directory, staged)
+                publish(directory, staged)
         return answers
 
     def _prepare(self, directory: Path) -> None:
         if directory not in self._prepared:
             self._prepared.add(directory)
-            _clear(directory)
+            clear_staging(directory)
             (directory / "devices").mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
 
     def _issued(self, directory: Path, params: Mapping[str, Any]) -> tuple[pki.Issued, str]:
@@ -405,23 +307,3 @@ def _stage(staging: Path, place: Path, params: Mapping[str, Any], issued: pki.Is
 def _lines(config: Mapping[str, Any]) -> str:
     """The config as JSON, a line a member; the encoder's own indentation would take a tenth of a bundle's time."""
     return f"{{\n  {_ENCODER.encode(config)[1:-1]}\n}}\n"
-
-
-def _staging(bundles: Path) -> Path:
-    staging = bundles / ".staging"
-    staging.mkdir(files.PRIVATE_DIRECTORY, exist_ok=True)
-    return staging
-
-
-def _publish(bundles: Path, staged: Mapping[Path, Path]) -> None:
-    """Make the staged directories durable, then give them their names, then make the names durable."""
-    files.sync_file_system(bundles)
-    for staging, place in staged.items():
-        try:
-            staging.rename(place)
-        except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                raise Local(f"{place} appeared while this run made it", hint="run the same command again") from error
-            raise
-    for parent in {place.parent for place in staged.values()}:
-        files.sync_directory(parent)

@@ -252,10 +252,10 @@ def _own_effects(
 
 def _effects(context: Context, stop: threading.Event) -> dict[str, Any]:
     """The steps of plans that are no operations of AWS, by name."""
-    from iotctl import bundle, made, upload
+    from iotctl import bundle, fleet_ca, made, upload
 
     return {
-        bundle.AUTHORITY: bundle.FleetAuthority(context.authority),
+        fleet_ca.AUTHORITY: fleet_ca.FleetAuthority(context.authority),
         bundle.PUBLISH: bundle.Publisher(context.passphrase, context.authority),
         made.RECORD: made.record,
         made.REVOKE: made.revoke,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotctl import bundle, files
+from iotctl import bundle, files, fleet_ca
 from iotctl.errors import Conflict, Error, Integrity, Local, Usage
 from iotctl.pki import certificates as certs
 
@@ -230,7 +230,7 @@ def test_a_bundle_that_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeyp
     assert "kept" == theirs.read_text()
 
 
-@pytest.mark.parametrize("damaged", [bundle.CA_KEY, bundle.CA_CERTIFICATE])
+@pytest.mark.parametrize("damaged", [fleet_ca.KEY, fleet_ca.CERTIFICATE])
 @pytest.mark.parametrize("how", ["removed", "overwritten"])
 def test_a_damaged_fleet_ca_is_not_made_anew(tmp_path: Path, damaged: str, how: str) -> None:
     """Devices trust it: it is made once, and its loss is told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iotctl import bundle, passphrase
+from iotctl import fleet_ca, passphrase
 from iotctl.errors import Usage
 from iotctl.pki import authorities, keys
 
@@ -34,7 +34,7 @@ def given(certificate: str, key_file: str, passphrase_file: str, directory: Path
     if not certificate and not key_file:
         if passphrase_file:
             raise Usage("--ca-passphrase-file is for the key of a CA that you bring", hint=_HOW)
-        if bundle.has_only_certificate(directory):
+        if fleet_ca.has_only_certificate(directory):
             raise Usage(
                 f"the key of the fleet CA is not in {directory / 'ca'}",
                 hint=f"{_HOW}, if it was brought so; else restore it from a backup",
@@ -56,5 +56,5 @@ def given(certificate: str, key_file: str, passphrase_file: str, directory: Path
     except Usage as error:
         raise Usage(f"{key_file}: {error.message}", code=error.code, hint="--ca-passphrase-file FILE") from error
     authority = authorities.given(found, opened)
-    bundle.refuse_other_ca(directory, authority)
+    fleet_ca.refuse_other(directory, authority)
     return authority

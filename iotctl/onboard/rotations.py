@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, clock, engine, made, scope
+from iotctl import bundle, clock, engine, fleet_ca, made, scope
 from iotctl.errors import Conflict, NotFound
 from iotctl.onboard import observe
 from iotctl.onboard.rotation import COMMAND, Job, Run, batches, rotating
@@ -146,7 +146,7 @@ def _require(world: World, found: Run) -> None:
 def _is_registered(aws: Aws, directory: Path) -> bool:
     """Whether the account knows the fleet CA."""
     try:
-        pem = (directory / "ca" / bundle.CA_CERTIFICATE).read_bytes()
+        pem = (directory / "ca" / fleet_ca.CERTIFICATE).read_bytes()
         answer = aws.call("iot:DescribeCACertificate", certificateId=x509.read(pem).certificate_id)
     except (FileNotFoundError, NotFound):
         return False

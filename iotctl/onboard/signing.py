@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotctl import bundle, files, made, pki, text
+from iotctl import bundle, files, fleet_ca, made, pki, text
 from iotctl.bundle import CERTIFICATE, CONFIG, ROOT_CA, Bundle
 from iotctl.errors import Conflict, Error, Integrity, RolloutFailed
 from iotctl.onboard import plan as planning
@@ -200,7 +200,7 @@ class Signer:
 
     def _authority(self, directory: Path) -> pki.Authority:
         if directory not in self._authorities:
-            self._authorities[directory] = bundle.load_ca(directory, self._given)
+            self._authorities[directory] = fleet_ca.load(directory, self._given)
         return self._authorities[directory]
 
 

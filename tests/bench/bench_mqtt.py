@@ -235,7 +235,7 @@ def child(arguments: list[str], port: int) -> Iterator[int]:
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-            time.sleep(0.05)
+            time.sleep(0.05)  # mosquitto says nowhere that it listens
         yield process.pid
     finally:
         process.terminate()

@@ -71,7 +71,7 @@ def switch_on() -> None:
     iot = boto3.client("iot")
     iot.update_indexing_configuration(thingIndexingConfiguration={"thingIndexingMode": "REGISTRY_AND_SHADOW"})
     while iot.describe_index(indexName="AWS_Things")["indexStatus"] != "ACTIVE":
-        time.sleep(0.1)
+        time.sleep(0.1)  # AWS tells nobody when an index is ready
 
 
 def rounds(where: str, directory: Path, url: str, number: int = ROUNDS) -> None:

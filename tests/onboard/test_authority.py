@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from iotctl import bundle, pki
+from iotctl import fleet_ca, pki
 from iotctl.errors import Conflict, Usage
 from iotctl.onboard import authority
 from tests.conftest import Ran
@@ -140,10 +140,10 @@ def test_a_fleet_of_a_ca_of_ones_own(platform: object, iotctl: Callable[..., Ran
 def test_the_ca_of_a_directory_stays_its_own(tmp_path: Path) -> None:
     """A directory whose fleet CA was made takes no other one; with the same one it goes on."""
     (tmp_path / "out").mkdir(0o700)
-    bundle.load_ca(tmp_path / "out")
+    fleet_ca.load(tmp_path / "out")
     made(tmp_path)
     with pytest.raises(Conflict, match="another one than --ca-cert"):
         given(tmp_path)
-    for theirs, ours in zip(NAMES, (bundle.CA_CERTIFICATE, bundle.CA_KEY), strict=True):
+    for theirs, ours in zip(NAMES, (fleet_ca.CERTIFICATE, fleet_ca.KEY), strict=True):
         (tmp_path / theirs).write_bytes((tmp_path / "out" / "ca" / ours).read_bytes())
     assert given(tmp_path)

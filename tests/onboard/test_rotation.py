@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from iotctl import bundle
+from iotctl import bundle, fleet_ca
 from iotctl.account.needs import OPERATIONS
 from iotctl.aws import Aws, service_model
 from iotctl.errors import Conflict, Error, Integrity, RolloutFailed
@@ -152,7 +152,7 @@ def test_a_fleet_gets_new_certificates(iotctl: Callable[..., Ran], account: Acco
 
 
 def _asked(directory: Path, reported: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
-    authority = bundle.load_ca(directory)
+    authority = fleet_ca.load(directory)
     params = {
         "directory": str(directory),
         "thingName": "pump",
