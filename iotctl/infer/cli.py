@@ -149,7 +149,7 @@ def status(
     return Result(
         {"models": rows, "without": notes},
         Table(columns, rows),
-        notes=tuple(notes),
+        notes=running.told(notes),
         exit=Exit.DIFFERS if differing and exit_code else Exit.OK,
     )
 

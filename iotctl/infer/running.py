@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotctl.errors import Denied, NotFound
 from iotctl.infer import observe
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from iotctl.aws import Aws
+
+
+_MOST_TOLD: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,12 @@ def running(aws: Aws, thing_names: Sequence[str], prefix: str, shadow_name: str)
                 str(said.get("since", "")),
                 refused if isinstance(refused, dict) else {},
             )
+
+
+def told(without: Sequence[str]) -> tuple[str, ...]:
+    """What a person reads of things without a model: a fleet of devices that are no cores would fill a terminal."""
+    left = len(without) - _MOST_TOLD
+    return (*without[:_MOST_TOLD], *((f"{left:,} more run no model either; -o json names them",) if left > 0 else ()))
 
 
 def _reported(aws: Aws, thing_name: str, shadow_name: str) -> Mapping[str, Any]:
